@@ -1,0 +1,32 @@
+"""The list of bare-metal programs: what each is about and which CPU models it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Program:
+    name: str
+    about: str
+    cpus: tuple[str, ...] = ("cortex-a57",)
+    file: str = ""  # where it is not named after the program
+    format: str = "elf"  # elf, image (Linux's arm64 header) or raw
+    defines: tuple[str, ...] = ()  # assembler symbols set to 1, to make variants of one source
+    options: tuple[str, ...] = ()  # more command-line options, the same for both emulators
+
+    @property
+    def source(self) -> str:
+        return (self.file or self.name) + ".S"
+
+
+ALL = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
+BOTH = ("cortex-a57", "max")
+
+PROGRAMS: tuple[Program, ...] = (
+    Program("hello", "text and a few registers", cpus=("cortex-a53", "cortex-a57", "cortex-a72")),
+    Program("hello_image", "hello as a Linux Image", file="hello", format="image"),
+    Program("hello_raw", "hello as a raw file", file="hello", format="raw"),
+)
+
+BY_NAME = {program.name: program for program in PROGRAMS}
