@@ -19,6 +19,7 @@ CROSS = os.environ.get("XEMU_TEST_CROSS", "aarch64-linux-gnu-")
 QEMU = os.environ.get("XEMU_TEST_QEMU", "qemu-system-aarch64")
 ENGINE_VARIABLE = "XEMU_TEST_ENGINE"  # reference or baseline; unset means xemu's own choice
 LAST_LINE = "end"  # printed by the runtime just before it powers off
+MOST_LINES = 600  # of one program's output in a report
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class Run:
 
     def describe(self) -> str:
         status = "stopped by the time limit" if self.status is None else f"exit {self.status}"
-        text = f"$ {shlex.join(self.command)}\n{self.output}[{status}]\n"
+        lines = self.output.splitlines(keepends=True)
+        if len(lines) > MOST_LINES:  # a program that got into a loop
+            lines = [*lines[:MOST_LINES], f"... {len(lines) - MOST_LINES} lines more\n"]
+        text = f"$ {shlex.join(self.command)}\n{''.join(lines)}[{status}]\n"
         return text + (f"standard error:\n{self.errors}\n" if self.errors else "")
 
 
@@ -98,9 +102,8 @@ def expected(program: Program, cpu: str, oracle: Run) -> str:
     """The oracle's output with its known bugs corrected."""
     lines = oracle.output.splitlines()
     for bug in ORACLE_BUGS:
-        if bug.program != program.name or cpu not in (bug.cpu, cpu if bug.cpu is None else bug.cpu):
-            continue
-        lines = [bug.correct if line == bug.printed else line for line in lines]
+        if bug.program == program.name and bug.cpu in (None, cpu):
+            lines = [bug.correct if line == bug.printed else line for line in lines]
     return "".join(line + "\n" for line in lines)
 
 
@@ -110,7 +113,7 @@ def difference(program: Program, cpu: str, oracle: Run, xemu: Run) -> str | None
     if complete(xemu) and xemu.output == wanted:
         return None
     lines = difflib.unified_diff(
-        wanted.splitlines(), xemu.output.splitlines(), "expected (QEMU, corrected)", "xemu", lineterm=""
+        wanted.splitlines(), xemu.output.splitlines()[:MOST_LINES], "expected (QEMU, corrected)", "xemu", lineterm=""
     )
     source = HERE / "programs" / program.source
     parts = [

@@ -27,6 +27,11 @@ PROGRAMS: tuple[Program, ...] = (
     Program("hello", "text and a few registers", cpus=("cortex-a53", "cortex-a57", "cortex-a72")),
     Program("hello_image", "hello as a Linux Image", file="hello", format="image"),
     Program("hello_raw", "hello as a raw file", file="hello", format="raw"),
+    Program("exc_sync", "SVC, BRK, HVC, undefined words; what SPSR, ESR and the vector say", cpus=BOTH),
+    Program("exc_el0", "what EL0 may do, under each control bit of EL1", cpus=BOTH),
+    Program("exc_el0_id", "registers of EL1 from EL0"),
+    Program("exc_state", "PC and SP alignment, illegal exception returns, DAIF, SPSel", cpus=BOTH),
+    Program("smc", "code that is written, then run: patches, page ends, copies, a small JIT", cpus=BOTH),
 )
 
 BY_NAME = {program.name: program for program in PROGRAMS}

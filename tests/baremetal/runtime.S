@@ -2,8 +2,9 @@
 // A program is one file: it includes this one, defines `main`, and returns from it.  Runs at EL1h with DAIF masked.
 //
 // Registers: x28 is where an exception inside TRY resumes, x30 is lost by every macro here; all others are kept.
-// Flags are kept as well.  Numbers print in hex without leading zeros.  An ELR inside the program prints as +offset
-// from image_start, so that the place the loader chose doesn't matter.
+// Flags are kept as well.  Numbers print in hex without leading zeros.  An ELR or FAR near the end of its TRY prints as
+// @distance from that end (one instruction that faults: @-4; the instruction after it: @0), elsewhere in the program as
+// +offset from image_start: neither the place the loader chose nor other parts of the program matter.
 
         .set    UART,           0x09000000
         .set    PSCI_OFF,       0x84000008
@@ -130,6 +131,7 @@ _start:
         ADDR    x0, el0_stack_top
         msr     sp_el0, x0
         isb
+        msr     nzcv, xzr                       // unknown after reset, and SPSR shows them
         bl      main
         LOG     "end\n"
 power_off:
@@ -278,6 +280,7 @@ log_exception:
         LOG     " elr="
         bl      print_address
         ldr     x22, [x19, #FRAME_SPSR]
+        bic     x22, x22, #0xc00                // BTYPE: QEMU's max has branch target identification, other models not
         SHOW    "spsr", x22
         ldr     x30, [sp], #16
         ret
@@ -289,10 +292,21 @@ log_far:
         ldr     x30, [sp], #16
         ret
 
-// x22 as +offset where it is in the program, else as it is.
+// x22 as @distance where it is near x28, as +offset where it is elsewhere in the program, else as it is.  x19 = frame.
 print_address:
         str     x30, [sp, #-16]!
-        ADDR    x23, image_start
+        ldr     x23, [x19, #224]
+        sub     x24, x22, x23
+        add     x25, x24, #0x80
+        cmp     x25, #0x100
+        b.hs    2f
+        LOG     "@"
+        mov     x22, x24
+        tbz     x24, #63, 1f
+        LOG     "-"
+        neg     x22, x24
+        b       1f
+2:      ADDR    x23, image_start
         ADDR    x24, image_end
         cmp     x22, x24
         b.hs    1f

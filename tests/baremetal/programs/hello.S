@@ -4,8 +4,6 @@
 main:
         str     x30, [sp, #-16]!
         LOG     "hello\n"
-        mov     x9, #1
-        adds    x9, x9, #1                      // flags are unknown after reset
         SHOW_SYSREG CurrentEL
         SHOW_SYSREG SPSel
         SHOW_SYSREG DAIF
