@@ -1,0 +1,129 @@
+"""A machine's life: build, run, reset, stop.
+
+A board fills a `Machine` with memory, devices and vCPUs. Each vCPU then runs in a thread of its own; the thread that
+called run() only waits for requests: the guest powering off or resetting, the user quitting, a vCPU failing.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
+
+from xemu.accel.base import Vcpu
+from xemu.memory import AddressSpace
+
+Request = Literal["shutdown", "reset", "quit", "panic"]
+_KICK_INTERVAL = 0.5  # s between kicks of a vCPU that has not stopped yet: covers one that was just entering guest code
+
+
+class Resettable(Protocol):
+    def reset(self) -> None: ...
+
+
+class Machine:
+    """Memory, devices, vCPUs and their life cycle."""
+
+    def __init__(self, lock: AbstractContextManager | None = None) -> None:
+        # One lock for all device models. Re-entrant: a device that writes to its back end may be called by it.
+        self.lock = lock if lock is not None else threading.RLock()
+        self.memory = AddressSpace()
+        self.vcpus: list[Vcpu] = []
+        self.devices: list[Resettable] = []
+        # Run at power-on and at every reset, after the devices: reload images, start the boot CPU.
+        self.on_reset: list[Callable[[], None]] = []
+        self.on_stop: list[Callable[[], None]] = []  # when the machine is gone for good: timers, back ends
+        self.hypercall: Callable[[Vcpu, list[int]], int] = _no_hypercall
+        self.device_tree = b""
+        # Read by vCPUs: true from the moment they have to leave run() until the next start.
+        self.stopping = True
+        # Which vCPU is inside a device access; meaningful to banked devices while the lock is held.
+        self.current_cpu = 0
+        # The exception that ended a vCPU's thread: run() raises it again.
+        self.failure: BaseException | None = None
+        # Takes requests from signal handlers too: SimpleQueue.put is re-entrant, a Condition is not.
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    # What vCPUs call
+
+    def mmio_read(self, cpu: int, address: int, size: int) -> int:
+        """One device read by a guest instruction; BusError where nothing answers."""
+        with self.lock:
+            self.current_cpu = cpu
+            return self.memory.read(address, size)
+
+    def mmio_write(self, cpu: int, address: int, size: int, value: int) -> None:
+        with self.lock:
+            self.current_cpu = cpu
+            self.memory.write(address, size, value)
+
+    # What anybody calls
+
+    def request(self, kind: Request) -> None:
+        """Ask for the end of this run; from any thread, with or without the lock, or from a signal handler."""
+        self._requests.put(kind)
+
+    # What the thread that owns the machine calls
+
+    def reset(self) -> None:
+        """Put every device and vCPU into its state at power-on, and load the images again."""
+        with self.lock:
+            for vcpu in self.vcpus:
+                vcpu.power_off()
+            for device in self.devices:
+                device.reset()
+            for hook in self.on_reset:
+                hook()
+
+    def run(self, no_reboot: bool = False) -> Request:
+        """Power on and run until the guest or the user ends it; the request that did so."""
+        try:
+            while True:
+                self.reset()
+                self._start()
+                try:
+                    kind = self._requests.get()
+                finally:
+                    self._stop()
+                if self.failure is not None:
+                    raise self.failure
+                if kind != "reset" or no_reboot:
+                    return kind
+                # What else was asked for in the moment of the reset decides, unless it is one more reset.
+                while not self._requests.empty():
+                    later = self._requests.get()
+                    if later != "reset":
+                        return later
+        finally:
+            for hook in self.on_stop:
+                hook()
+
+    def _start(self) -> None:
+        self.stopping = False
+        self._threads = [
+            threading.Thread(target=self._vcpu_thread, args=(vcpu,), name=f"vcpu{vcpu.index}", daemon=True)
+            for vcpu in self.vcpus
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _stop(self) -> None:
+        self.stopping = True
+        for vcpu, thread in zip(self.vcpus, self._threads, strict=True):
+            vcpu.kick()
+            while thread.join(_KICK_INTERVAL) or thread.is_alive():
+                vcpu.kick()
+        self._threads = []
+
+    def _vcpu_thread(self, vcpu: Vcpu) -> None:
+        try:
+            vcpu.run()
+        except BaseException as error:
+            self.failure = error
+            self.request("panic")
+
+
+def _no_hypercall(vcpu: Vcpu, regs: list[int]) -> int:
+    """SMCCC's "unknown function", for a board without firmware services."""
+    return (1 << 64) - 1

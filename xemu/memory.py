@@ -1,0 +1,212 @@
+"""Guest RAM and the physical address space.
+
+RAM is an anonymous file mapped shared and without reserving, so a page costs host memory once the guest touches it,
+and generated code reaches it at one fixed host address. Everything else is a device that answers reads and writes at
+offsets and never learns its own address.
+"""
+
+import ctypes
+import mmap
+import os
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Protocol
+
+from xemu.errors import UserError
+
+PAGE_SIZE = 4096
+ADDRESS_BITS = 52  # the widest physical address of the Armv8 and x86-64 architectures
+ACCESS_SIZES = (1, 2, 4, 8)
+
+# Linux' value; Python names it only on the builds that knew it.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+
+class MapError(Exception):
+    """The memory map itself is wrong: a fault of a board, not of a user or a guest."""
+
+
+class BusError(Exception):
+    """Nothing answers at this address, or what does refuses the access: the guest gets its architecture's abort."""
+
+    def __init__(self, address: int, size: int, access: str) -> None:
+        super().__init__(f"{access} of {size} bytes at {address:#x}: nothing answers")
+        self.address = address
+        self.size = size
+        self.access = access
+
+
+class Device(Protocol):
+    """What the bus needs of a device. Sizes are 1, 2, 4 or 8 and never run past the device's own range."""
+
+    def read(self, offset: int, size: int) -> int: ...
+
+    def write(self, offset: int, size: int, value: int) -> None: ...
+
+
+class Ram:
+    """One range of guest memory, backed lazily by the host."""
+
+    def __init__(self, base: int, size: int, name: str, readonly: bool = False) -> None:
+        self.base = base
+        self.size = size
+        self.name = name
+        # The guest cannot write it (a ROM); the emulator itself fills it through `view`.
+        self.readonly = readonly
+        self._map = _map_memory(size, name)
+        self.view = memoryview(self._map)
+        self.host = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+    def __repr__(self) -> str:
+        return f"<Ram {self.name} {self.base:#x}..{self.end - 1:#x}>"
+
+
+def _map_memory(size: int, name: str) -> mmap.mmap:
+    fd = os.memfd_create(f"xemu-{name}", os.MFD_CLOEXEC)
+    try:
+        os.ftruncate(fd, size)
+        return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _MAP_NORESERVE)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "the size is beyond the host's address space"
+        raise UserError(
+            f"can't map {size >> 20} MiB of guest memory ({name}): {reason}; ask for less with -m"
+        ) from error
+    finally:
+        os.close(fd)  # the mapping keeps the memory
+
+
+class _Region:
+    """One range of the map: RAM, or a device."""
+
+    __slots__ = ("base", "end", "name", "ram", "device")
+
+    def __init__(self, base: int, size: int, name: str, ram: Ram | None, device: Device | None) -> None:
+        self.base = base
+        self.end = base + size
+        self.name = name
+        self.ram = ram
+        self.device = device
+
+
+class AddressSpace:
+    """A fixed map of RAM and devices; once frozen, look-ups are a bisection over the sorted starts."""
+
+    def __init__(self) -> None:
+        self._regions: list[_Region] = []
+        self._starts: list[int] = []
+        self._frozen = False
+        self.rams: tuple[Ram, ...] = ()
+        # Called with (address, length) after each write_bytes, so that translations of overwritten code go.
+        self.on_ram_write: list[Callable[[int, int], None]] = []
+
+    # Building the map
+
+    def add_ram(self, base: int, size: int, name: str, readonly: bool = False) -> Ram:
+        self._check(base, size, name)
+        if base % PAGE_SIZE or size % PAGE_SIZE:
+            raise MapError(f"{name}: RAM of {size:#x} bytes at {base:#x} is not made of whole {PAGE_SIZE}-byte pages")
+        ram = Ram(base, size, name, readonly)
+        self._insert(_Region(base, size, name, ram, None))
+        self.rams = tuple(sorted((*self.rams, ram), key=lambda r: r.base))
+        return ram
+
+    def add_device(self, base: int, size: int, device: Device, name: str) -> None:
+        self._check(base, size, name)
+        self._insert(_Region(base, size, name, None, device))
+
+    def freeze(self) -> None:
+        """No more changes: look-ups of a running machine need no lock."""
+        self._frozen = True
+
+    def _check(self, base: int, size: int, name: str) -> None:
+        if self._frozen:
+            raise MapError(f"{name}: the memory map is frozen")
+        if size <= 0:
+            raise MapError(f"{name}: empty range ({size:#x} bytes at {base:#x})")
+        if base < 0 or base + size > 1 << ADDRESS_BITS:
+            raise MapError(f"{name}: {base:#x}..{base + size - 1:#x} is outside {ADDRESS_BITS} address bits")
+        for region in self._regions:
+            if base < region.end and region.base < base + size:
+                raise MapError(
+                    f"{name}: {base:#x}..{base + size - 1:#x} overlaps "
+                    f"{region.name} at {region.base:#x}..{region.end - 1:#x}"
+                )
+
+    def _insert(self, region: _Region) -> None:
+        position = bisect_right(self._starts, region.base)
+        self._starts.insert(position, region.base)
+        self._regions.insert(position, region)
+
+    # Looking up
+
+    def _region(self, address: int) -> _Region | None:
+        position = bisect_right(self._starts, address) - 1
+        if position < 0:
+            return None
+        region = self._regions[position]
+        return region if address < region.end else None
+
+    def find(self, address: int) -> Ram | tuple[Device, int] | None:
+        """What answers at this address: RAM, a device and the offset in it, or nothing."""
+        region = self._region(address)
+        if region is None:
+            return None
+        return region.ram if region.ram is not None else (region.device, address - region.base)
+
+    def describe(self) -> str:
+        """The map for people: one line per range."""
+        return "\n".join(f"{r.base:016x}-{r.end - 1:016x} {'ram' if r.ram else 'i/o'} {r.name}" for r in self._regions)
+
+    # One access of a guest instruction
+
+    def read(self, address: int, size: int) -> int:
+        if size not in ACCESS_SIZES:
+            raise ValueError(f"read of {size} bytes at {address:#x}: the width must be 1, 2, 4 or 8")
+        region = self._region(address)
+        if region is None or address + size > region.end:
+            raise BusError(address, size, "read")
+        offset = address - region.base
+        if region.device is not None:
+            return region.device.read(offset, size)
+        return int.from_bytes(region.ram.view[offset : offset + size], "little")
+
+    def write(self, address: int, size: int, value: int) -> None:
+        if size not in ACCESS_SIZES:
+            raise ValueError(f"write of {size} bytes at {address:#x}: the width must be 1, 2, 4 or 8")
+        region = self._region(address)
+        if region is None or address + size > region.end:
+            raise BusError(address, size, "write")
+        if region.device is not None:
+            region.device.write(address - region.base, size, value)
+        elif not region.ram.readonly:  # a write to a ROM is lost, as on hardware
+            self._store(region, address, value.to_bytes(size, "little"))
+
+    # Blocks of RAM: loaders, and devices that reach memory themselves
+
+    def read_bytes(self, address: int, length: int) -> bytes:
+        region = self._ram_region(address, length, "read")
+        offset = address - region.base
+        return bytes(region.ram.view[offset : offset + length])
+
+    def write_bytes(self, address: int, data: bytes) -> None:
+        region = self._ram_region(address, len(data), "write")
+        if region.ram.readonly:
+            raise BusError(address, len(data), "write")
+        if data:
+            self._store(region, address, data)
+
+    def _ram_region(self, address: int, length: int, access: str) -> _Region:
+        region = self._region(address)
+        if region is None or region.ram is None or length < 0 or address + length > region.end:
+            raise BusError(address, length, access)
+        return region
+
+    def _store(self, region: _Region, address: int, data: bytes) -> None:
+        offset = address - region.base
+        region.ram.view[offset : offset + len(data)] = data
+        for listener in self.on_ram_write:
+            listener(address, len(data))
