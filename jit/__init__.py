@@ -1,0 +1,1 @@
+"""The IR and everything that makes and keeps host code.  Knows no guest architecture and no machine."""

@@ -1,0 +1,51 @@
+"""The code cache: one memfd mapped twice, to write and to execute, so that no page is ever both."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+
+
+class CacheFull(Exception):
+    """No room is left: the owner drops all translations and starts again."""
+
+
+def _map_executable(fd: int, size: int) -> int:
+    """Map `fd` read + execute; gives the address (Python's own mmap does not tell it for read-only maps)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    address = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED, fd, 0)
+    if address in (None, ctypes.c_void_p(-1).value):
+        raise OSError(ctypes.get_errno(), "cannot map the code cache executable")
+    return int(address)
+
+
+class CodeCache:
+    """Bytes of host code at `base`; grows upwards, is emptied as a whole down to `keep`."""
+
+    def __init__(self, size: int = 256 << 20) -> None:
+        fd = os.memfd_create("xemu-code")
+        try:
+            os.ftruncate(fd, size)
+            self.write = mmap.mmap(fd, size, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+            self.base = _map_executable(fd, size)
+        finally:
+            os.close(fd)
+        self.size, self.used, self.kept = size, 0, 0
+
+    def reserve(self, length: int, align: int = 16) -> int:
+        """Offset of `length` fresh bytes."""
+        start = (self.used + align - 1) & -align
+        if start + length > self.size:
+            raise CacheFull
+        self.used = start + length
+        return start
+
+    def keep(self) -> None:
+        """What is in the cache now (the runtime) survives `clear`."""
+        self.kept = self.used
+
+    def clear(self) -> None:
+        self.used = self.kept

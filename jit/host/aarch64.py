@@ -1,0 +1,48 @@
+"""AArch64 hosts: target description, floating-point control, relocations.
+
+The flags of the op table are FPSR's own (IOC DZC OFC UFC IXC are bits 0..4) and the rounding modes are FPCR.RMode's.
+"""
+
+from __future__ import annotations
+
+TRIPLE = "aarch64-unknown-linux-gnu"
+LEAST_CPU = "generic"
+CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them pc-relative ADRP + ADD
+# ELF for the Arm 64-bit Architecture, 5.7: R_AARCH64_ABS64, MOVW_UABS_G0..G3 (with and without overflow check), CALL26, JUMP26
+RELOC_ABS64 = 257
+MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
+RELATIVE = {282, 283}
+JUMP = b"\x00\x00\x00\x14"
+TRAP = b"\x00\x00\x20\xd4"
+ABSOLUTE = {RELOC_ABS64: "Q"}
+
+FP_DECLARATIONS = """declare i64 @llvm.aarch64.get.fpsr()
+declare void @llvm.aarch64.set.fpsr(i64)
+declare i64 @llvm.aarch64.get.fpcr()
+declare void @llvm.aarch64.set.fpcr(i64)
+"""
+
+
+def fp_flags(result: str) -> list[str]:
+    t = result
+    return [f"{t}.m = call i64 @llvm.aarch64.get.fpsr()", f"{t}.t = trunc i64 {t}.m to i32", f"{t} = and i32 {t}.t, 31"]
+
+
+def fp_set_flags(tmp: str, value: str) -> list[str]:
+    return [f"{tmp}.z = zext i32 {value} to i64", f"call void @llvm.aarch64.set.fpsr(i64 {tmp}.z)"]
+
+
+def fp_set_round(tmp: str, value: str) -> list[str]:
+    return [
+        f"{tmp}.m = call i64 @llvm.aarch64.get.fpcr()",
+        f"{tmp}.c = and i64 {tmp}.m, -12582913",
+        f"{tmp}.z = zext i32 {value} to i64",
+        f"{tmp}.s = shl i64 {tmp}.z, 22",
+        f"{tmp}.n = or i64 {tmp}.c, {tmp}.s",
+        f"call void @llvm.aarch64.set.fpcr(i64 {tmp}.n)",
+    ]
+
+
+def table(result: str, values: str, index: str) -> tuple[list[str], str]:
+    line = f"{result} = call <16 x i8> @llvm.aarch64.neon.tbl1.v16i8(<16 x i8> {values}, <16 x i8> {index})"
+    return [line], "declare <16 x i8> @llvm.aarch64.neon.tbl1.v16i8(<16 x i8>, <16 x i8>)\n"

@@ -1,0 +1,84 @@
+"""x86-64 hosts: target description, floating-point control, relocations.
+
+The least CPU is x86-64-v2 (SSE4.2, POPCNT, CMPXCHG16B); what more the CPU has, LLVM uses.
+Section numbers are those of the System V ABI, AMD64 supplement, 4.4 (relocation).
+"""
+
+from __future__ import annotations
+
+TRIPLE = "x86_64-unknown-linux-gnu"
+LEAST_CPU = "x86-64-v2"
+CODE_MODEL = "small"
+# R_X86_64_*: how a hole or symbol is written into the code
+RELOC_ABS64, RELOC_ABS32, RELOC_ABS32S, RELOC_ABS16, RELOC_ABS8 = 1, 10, 11, 12, 14
+RELOC_PC32, RELOC_PLT32 = 2, 4
+ABSOLUTE = {RELOC_ABS64: "Q", RELOC_ABS32: "I", RELOC_ABS32S: "i", RELOC_ABS16: "H", RELOC_ABS8: "B"}
+RELATIVE = {RELOC_PC32, RELOC_PLT32}
+JUMP = b"\xe9"  # jmp rel32: what a stencil's tail call to the code behind it becomes, and what is cut off
+TRAP = b"\xcc"
+
+# MXCSR bits (Intel SDM 1, 10.2.3): IE DE ZE OE UE PE are 0..5, rounding control 13..14.
+# DE has no counterpart in IEEE flags and is dropped.
+FP_DECLARATIONS = """declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+"""
+
+
+def _read(t: str) -> list[str]:
+    return [f"{t}.p = alloca i32", f"call void @llvm.x86.sse.stmxcsr(ptr {t}.p)", f"{t}.m = load i32, ptr {t}.p"]
+
+
+def _write(t: str, value: str) -> list[str]:
+    return [f"store i32 {value}, ptr {t}.p", f"call void @llvm.x86.sse.ldmxcsr(ptr {t}.p)"]
+
+
+def fp_flags(result: str) -> list[str]:
+    """LLVM text that puts the sticky flags (invalid 1, zero 2, overflow 4, underflow 8, inexact 16) in `result`."""
+    t = result
+    return [
+        *_read(t),
+        f"{t}.i = and i32 {t}.m, 1",
+        f"{t}.s = lshr i32 {t}.m, 1",
+        f"{t}.r = and i32 {t}.s, 30",
+        f"{result} = or i32 {t}.i, {t}.r",
+    ]
+
+
+def fp_set_flags(tmp: str, value: str) -> list[str]:
+    return [
+        *_read(tmp),
+        f"{tmp}.c = and i32 {tmp}.m, -64",
+        f"{tmp}.i = and i32 {value}, 1",
+        f"{tmp}.h = and i32 {value}, 30",
+        f"{tmp}.s = shl i32 {tmp}.h, 1",
+        f"{tmp}.a = or i32 {tmp}.c, {tmp}.i",
+        f"{tmp}.n = or i32 {tmp}.a, {tmp}.s",
+        *_write(tmp, f"{tmp}.n"),
+    ]
+
+
+def fp_set_round(tmp: str, value: str) -> list[str]:
+    # our modes 0 nearest, 1 up, 2 down, 3 zero are MXCSR's 0, 2, 1, 3: the two bits swapped
+    return [
+        *_read(tmp),
+        f"{tmp}.c = and i32 {tmp}.m, -24577",
+        f"{tmp}.u = and i32 {value}, 1",
+        f"{tmp}.us = shl i32 {tmp}.u, 14",
+        f"{tmp}.d = and i32 {value}, 2",
+        f"{tmp}.ds = shl i32 {tmp}.d, 12",
+        f"{tmp}.a = or i32 {tmp}.c, {tmp}.us",
+        f"{tmp}.n = or i32 {tmp}.a, {tmp}.ds",
+        *_write(tmp, f"{tmp}.n"),
+    ]
+
+
+def table(result: str, values: str, index: str) -> tuple[list[str], str]:
+    """16-byte table look-up with 0 for an index past 15; pshufb wants bit 7 set for that."""
+    lines = [
+        f"{result}.i = call <16 x i8> @llvm.uadd.sat.v16i8(<16 x i8> {index}, <16 x i8> splat (i8 112))",
+        f"{result} = call <16 x i8> @llvm.x86.ssse3.pshuf.b.128(<16 x i8> {values}, <16 x i8> {result}.i)",
+    ]
+    return lines, (
+        "declare <16 x i8> @llvm.uadd.sat.v16i8(<16 x i8>, <16 x i8>)\n"
+        "declare <16 x i8> @llvm.x86.ssse3.pshuf.b.128(<16 x i8>, <16 x i8>)\n"
+    )

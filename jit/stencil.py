@@ -1,0 +1,141 @@
+"""Compiles IR functions with LLVM and takes the object file apart into relocatable pieces of code.
+
+A piece is bytes plus fix-ups.  A fix-up names a hole (a number), a symbol (code placed elsewhere), or constant data.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import llvmlite.binding as llvm
+from elftools.elf.elffile import ELFFile
+
+from jit.host import host_module
+from jit.ir import Function
+from jit.llvmgen import Module
+
+
+class LoadError(Exception):
+    """LLVM made something that the loader does not know: better to stop than to run wrong code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixup:
+    """At `offset`, write `name` + addend as struct format `fmt`, minus the place's address if `relative`."""
+
+    offset: int
+    fmt: str
+    name: str
+    addend: int
+    relative: bool
+    data: bytes = b""  # constant pool contents when the target is data, not a name
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Code of one function.  `falls_through`: its last jump to NEXT was cut off, so the next piece must follow."""
+
+    name: str
+    code: bytes
+    fixups: tuple[Fixup, ...]
+    falls_through: bool
+
+
+@lru_cache(maxsize=4)
+def target_machine(machine: str | None = None) -> Any:
+    """LLVM's target machine for a host architecture; this host's own CPU when not named."""
+    host = host_module(machine)
+    if machine is None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        cpu, features = host.LEAST_CPU, ""
+    target = llvm.Target.from_triple(host.TRIPLE)
+    return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="static", codemodel=host.CODE_MODEL)
+
+
+def optimise(text: str, machine: str | None = None) -> Any:
+    """Parse, verify and run LLVM's pipeline: the module that code is made from."""
+    tm = target_machine(machine)
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(2)
+    builder = llvm.create_pass_builder(tm, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def compile_functions(
+    functions: Iterable[Function], slots: Mapping[str, int], machine: str | None = None
+) -> dict[str, Piece]:
+    """Compile functions to pieces by name.  slots: CPU state offsets of pointers to continuations and runtime code."""
+    host = host_module(machine)
+    text = Module(host, slots)
+    for f in functions:
+        text.add(f)
+    obj = target_machine(machine).emit_object(optimise(text.text(), machine))
+    return take_apart(obj, host)
+
+
+def take_apart(obj: bytes, host: ModuleType) -> dict[str, Piece]:
+    """The functions of an ELF object, one a `.text.NAME` section."""
+    elf = ELFFile(io.BytesIO(obj))
+    symbols = list(elf.get_section_by_name(".symtab").iter_symbols())
+    relocations = {s["sh_info"]: s for s in elf.iter_sections() if s["sh_type"] == "SHT_RELA"}
+    pieces: dict[str, Piece] = {}
+    for index, section in enumerate(elf.iter_sections()):
+        if not section.name.startswith(".text.") or section["sh_type"] != "SHT_PROGBITS":
+            continue
+        rel = relocations.get(index)
+        fixups = [_fixup(elf, symbols, r, host) for r in rel.iter_relocations()] if rel else []
+        pieces[section.name[6:]] = _piece(section.name[6:], section.data(), fixups, host)
+    return pieces
+
+
+def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
+    kind, symbol, addend = r["r_info_type"], symbols[r["r_info_sym"]], r["r_addend"]
+    relative = kind in host.RELATIVE
+    fmt = "i" if relative else host.ABSOLUTE.get(kind)
+    if fmt is None:
+        raise LoadError(f"relocation type {kind} against {symbol.name!r} is not on the loader's list")
+    where = symbol["st_shndx"]
+    if where == "SHN_UNDEF":
+        return Fixup(r["r_offset"], fmt, symbol.name, addend, relative)
+    section = elf.get_section(where)
+    if section.name.startswith(".text."):
+        return Fixup(r["r_offset"], fmt, section.name[6:], addend + symbol["st_value"], relative)
+    if section.name.startswith(".rodata"):
+        # the -4 of a pc-relative x86 operand stays in the addend; the constant is found by the symbol's own value
+        start = symbol["st_value"] + (addend + 4 if symbol["st_info"]["type"] == "STT_SECTION" else 0)
+        rest = addend - (start - symbol["st_value"])
+        size = section["sh_entsize"] or section["sh_size"]
+        return Fixup(r["r_offset"], fmt, "", rest, relative, section.data()[start : start + size])
+    raise LoadError(f"code refers to section {section.name}, which the loader does not place")
+
+
+def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Piece:
+    fixups.sort(key=lambda f: f.offset)
+    last = fixups[-1] if fixups else None
+    tail = len(host.JUMP)
+    if last and last.name == "NEXT" and last.offset == len(code) - 4 and code[-tail : -tail + 1] == host.JUMP[:1]:
+        return Piece(name, code[:-tail], tuple(fixups[:-1]), True)
+    return Piece(name, code, tuple(fixups), False)
+
+
+def fill(code: bytearray, fixup: Fixup, value: int, place: int) -> None:
+    """Write one fix-up: `value` is the number or address, `place` the address that the code will have."""
+    number = value + fixup.addend - (place + fixup.offset if fixup.relative else 0)
+    if fixup.fmt == "Q":
+        number &= 0xFFFF_FFFF_FFFF_FFFF
+    elif fixup.fmt in "IHB":
+        number &= (1 << (8 * struct.calcsize(fixup.fmt))) - 1
+    struct.pack_into("<" + fixup.fmt, code, fixup.offset, number)

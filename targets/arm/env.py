@@ -1,0 +1,136 @@
+"""The CPU state of one Arm vCPU: the one table that lifter, runtime, debugger, snapshots and tests use.
+
+X registers come first: x[31] is the current stack pointer, `zero` is what ZR reads as (always 0) and `sink` is where
+writes to ZR go, so a register number in an instruction is one byte offset whatever it means.
+"""
+
+from __future__ import annotations
+
+from jit.layout import Layout
+from jit.types import I8, I32, I64, I128, PTR
+
+SP_INDEX = 31
+
+# Runtime code that stencils reach through a pointer in the state: continuations (tail calls) and functions.
+CONTINUATIONS = ("lookup", "exit", "attention", "take_exception", "translate", "data_fault", "undefined_insn", "resync")
+FUNCTIONS = ("slow_load", "slow_store", "slow_store_pair", "slow_probe")
+# C functions of the vCPU that native code may call: rare things, and the host clock.
+CALLBACKS = ("clock_gettime", "mmio_read", "mmio_write", "sysreg_read", "sysreg_write", "event", "code_write", "resolve")
+
+_ROWS = [
+    ("x", I64, 32),
+    ("zero", I64, 1),
+    ("sink", I64, 1),
+    # condition flags, one byte each, 0 or 1
+    ("nf", I8, 1),
+    ("zf", I8, 1),
+    ("cf", I8, 1),
+    ("vf", I8, 1),
+    # the rest of PSTATE, one byte each: interrupt masks as D A I F = bits 3..0, current EL, stack selection
+    ("daif", I8, 1),
+    ("el", I8, 1),
+    ("spsel", I8, 1),
+    ("pan", I8, 1),
+    ("ss", I8, 1),
+    ("il", I8, 1),
+    ("uao", I8, 1),
+    ("dit", I8, 1),
+    # where the CPU is: pc = pc_base + pc_off inside a block; `pc` whenever it is outside one
+    ("pc", I64, 1),
+    ("pc_base", I64, 1),
+    ("pc_off", I32, 1),
+    # non-zero: something waits at the next block head (interrupt, stop, single step)
+    ("attn", I32, 1),
+    ("irq_lines", I32, 1),  # bit 0 IRQ, bit 1 FIQ
+    ("exit_reason", I32, 1),
+    ("v", I128, 32),
+    # floating point: FPCR as written; FPSR.QC; the cumulative flags live in the host's control register while code runs
+    ("fpcr", I64, 1),
+    ("fpsr", I64, 1),
+    ("qc", I64, 1),
+    # soft TLB of the present address space and privilege (see targets/arm/mmu.py)
+    ("tlb", PTR, 1),
+    ("tlb_unpriv", PTR, 1),
+    ("xtlb", PTR, 1),
+    ("code_base", PTR, 1),
+    # a memory access on its slow path: result or value, and what the fault was
+    ("scratch", I128, 4),
+    ("fault_va", I64, 1),
+    ("fault_esr", I64, 1),
+    ("exc_class", I32, 1),
+    # exclusive monitor: address (all ones: none), size in bytes, the value that was read
+    ("excl_addr", I64, 1),
+    ("excl_size", I64, 1),
+    ("excl_value", I128, 1),
+    # memory map and TLB store, set up once
+    ("ram_base", I64, 1),
+    ("ram_size", I64, 1),
+    ("ram_host", PTR, 1),
+    ("ram_flags", PTR, 1),
+    ("page_dir", PTR, 2),  # per EL: pointers to entry tables by RAM page
+    ("slots", PTR, 1),
+    ("slot", I64, 1),
+    ("slot_asid", I64, 16),
+    ("slot_clock", I64, 1),
+    ("slot_used", I64, 16),
+    ("slot_large", I64, 32),
+    ("timespec", I64, 2),
+    # counters for -d stats
+    ("n_tlb_miss", I64, 1),
+    ("n_fetch_miss", I64, 1),
+    ("n_exception", I64, 1),
+    ("n_lookup", I64, 1),
+    # system registers (EL1 and EL0); see targets/arm/sysregs.py
+    ("sp_el0", I64, 1),
+    ("sp_el1", I64, 1),
+    ("elr_el1", I64, 1),
+    ("spsr_el1", I64, 1),
+    ("esr_el1", I64, 1),
+    ("far_el1", I64, 1),
+    ("vbar_el1", I64, 1),
+    ("sctlr_el1", I64, 1),
+    ("actlr_el1", I64, 1),
+    ("cpacr_el1", I64, 1),
+    ("ttbr0_el1", I64, 1),
+    ("ttbr1_el1", I64, 1),
+    ("tcr_el1", I64, 1),
+    ("mair_el1", I64, 1),
+    ("amair_el1", I64, 1),
+    ("afsr0_el1", I64, 1),
+    ("afsr1_el1", I64, 1),
+    ("par_el1", I64, 1),
+    ("contextidr_el1", I64, 1),
+    ("tpidr_el0", I64, 1),
+    ("tpidrro_el0", I64, 1),
+    ("tpidr_el1", I64, 1),
+    ("cntkctl_el1", I64, 1),
+    ("cntfrq_el0", I64, 1),
+    ("cntv_ctl_el0", I64, 1),
+    ("cntv_cval_el0", I64, 1),
+    ("cntp_ctl_el0", I64, 1),
+    ("cntp_cval_el0", I64, 1),
+    ("cntvoff", I64, 1),
+    ("cnt_base", I64, 1),
+    ("csselr_el1", I64, 1),
+    ("mdscr_el1", I64, 1),
+    ("oslsr", I64, 1),
+    ("osdtrrx_el1", I64, 1),
+    ("osdtrtx_el1", I64, 1),
+    ("oseccr_el1", I64, 1),
+    ("mdccint_el1", I64, 1),
+    ("osdlr_el1", I64, 1),
+    ("dbgclaim", I64, 1),
+    ("dbgbvr", I64, 16),
+    ("dbgbcr", I64, 16),
+    ("dbgwvr", I64, 16),
+    ("dbgwcr", I64, 16),
+    ("midr_el1", I64, 1),
+    ("mpidr_el1", I64, 1),
+    ("feature_ids", I64, 64),
+    *((f"rt_{name}", PTR, 1) for name in CONTINUATIONS + FUNCTIONS),
+    *((f"cb_{name}", PTR, 1) for name in CALLBACKS),
+]
+
+ENV = Layout(_ROWS)
+SLOTS = {name: ENV[f"rt_{name}"].offset for name in CONTINUATIONS + FUNCTIONS}
+CALLBACK_AT = {name: ENV[f"cb_{name}"].offset for name in CALLBACKS}

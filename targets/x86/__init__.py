@@ -1,0 +1,1 @@
+"""x86-64 guests: planned; the room is here so that nothing above has to move."""
