@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from oracle_bugs import ORACLE_BUGS
+import oracle_bugs
 from programs import Program
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def build(program: Program, folder: Path) -> Path:
     source = HERE / "programs" / program.source
     stem = folder / program.name
     obj, elf = f"{stem}.o", f"{stem}.elf"
-    defines = [word for name in program.defines for word in ("--defsym", f"{name}=1")]
+    defines = [word for define in program.defines for word in ("--defsym", define)]
     if program.format == "image":
         defines += ["--defsym", "IMAGE=1"]
     _tool(CROSS + "as", "-march=armv8.5-a+memtag+crypto", "-I", str(HERE), *defines, "-o", obj, str(source))
@@ -98,18 +98,9 @@ def complete(run: Run) -> bool:
     return run.status == 0 and run.output.splitlines()[-1:] == [LAST_LINE]
 
 
-def expected(program: Program, cpu: str, oracle: Run) -> str:
-    """The oracle's output with its known bugs corrected."""
-    lines = oracle.output.splitlines()
-    for bug in ORACLE_BUGS:
-        if bug.program == program.name and bug.cpu in (None, cpu):
-            lines = [bug.correct if line == bug.printed else line for line in lines]
-    return "".join(line + "\n" for line in lines)
-
-
 def difference(program: Program, cpu: str, oracle: Run, xemu: Run) -> str | None:
     """None where xemu printed what it should; else a report that stands on its own."""
-    wanted = expected(program, cpu, oracle)
+    wanted, _ = oracle_bugs.correct(program.name, cpu, oracle.output)
     if complete(xemu) and xemu.output == wanted:
         return None
     lines = difflib.unified_diff(

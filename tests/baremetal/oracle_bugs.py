@@ -1,54 +1,105 @@
 """Where QEMU prints something that the architecture forbids: the line it prints, the right one, and why.
 
-An entry needs the manual's section (Arm ARM, DDI 0487) and a second witness; an IMPLEMENTATION DEFINED or CONSTRAINED
-UNPREDICTABLE choice is no bug, and xemu makes QEMU's choice there.
+An entry needs the manual's section (Arm ARM, DDI 0487) and a reason that can be checked; an IMPLEMENTATION DEFINED or
+CONSTRAINED UNPREDICTABLE choice is no bug, and xemu makes QEMU's choice there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class OracleBug:
     program: str
-    cpu: str | None  # None: every model
-    printed: str  # the whole line as QEMU prints it
+    name: str  # what the line begins with: the name of its TRY
+    printed: str  # the rest of the line as QEMU prints it
     correct: str
     why: str
     manual: str
+    under: str | None = None  # the last line before it that isn't indented, where that is needed to find it
+    cpu: str | None = None  # None: every model
+
+    def applies(self, program: str, cpu: str) -> bool:
+        return program == self.program and self.cpu in (None, cpu)
+
+    def matches(self, title: str, line: str) -> bool:
+        return line == f"{self.name} {self.printed}" and self.under in (None, title)
 
 
-def _stack_alignment() -> list[OracleBug]:
+def correct(program: str, cpu: str, output: str) -> tuple[str, set[OracleBug]]:
+    """QEMU's output as it should have been, and the bugs that were found in it."""
+    bugs = [bug for bug in ORACLE_BUGS if bug.applies(program, cpu)]
+    found: set[OracleBug] = set()
+    lines = []
+    title = ""
+    for line in output.splitlines():
+        if not line.startswith(" "):
+            title = line
+        bug = next((bug for bug in bugs if bug.matches(title, line)), None)
+        if bug:
+            found.add(bug)
+            line = f"{bug.name} {bug.correct}"
+        lines.append(line + "\n")
+    return "".join(lines), found
+
+
+def _stack_alignment() -> Iterator[OracleBug]:
     faults = {
-        "SA=1 EL1h": " v=4 esr=9a000000 elr=@-4 spsr=3c5",
-        "SA=1 EL1t": " v=0 esr=9a000000 elr=@-4 spsr=3c4",
-        "SA=1 SA0=1 EL0": " v=8 esr=9a000000 elr=@-8 spsr=3c0",
-        "SA=0 SA0=1 EL0": " v=8 esr=9a000000 elr=@-8 spsr=3c0",
+        "SA=1 EL1h": "v=4 esr=9a000000 elr=@-4 spsr=3c5",
+        "SA=1 EL1t": "v=0 esr=9a000000 elr=@-4 spsr=3c4",
+        "SA=1 SA0=1 EL0": "v=8 esr=9a000000 elr=@-8 spsr=3c0",
+        "SA=0 SA0=1 EL0": "v=8 esr=9a000000 elr=@-8 spsr=3c0",
     }
     forms = ["ldr", "ldr [sp, 8]", "ldrb", "str pre", "stp", "ldur", "ldr reg", "ldxr", "ldar"]
-    return [
-        OracleBug(
-            program="exc_state",
-            cpu=None,
-            printed=f"{where} {form} ok",
-            correct=f"{where} {form}{fault}",
-            why="QEMU leaves out SP alignment checks on purpose: gen_check_sp_alignment in its A64 translator is empty",
-            manual="D1.8.2 SP alignment checking; CheckSPAlignment() in each load and store but PRFM",
-        )
-        for where, fault in faults.items()
-        for form in (forms if "EL1" in where else forms[:1])
-    ]
+    for where, fault in faults.items():
+        for form in forms if "EL1" in where else forms[:1]:
+            yield OracleBug(
+                program="exc_state",
+                name=f"{where} {form}",
+                printed="ok",
+                correct=fault,
+                why="QEMU leaves out SP alignment checks on purpose: gen_check_sp_alignment of its translator is empty",
+                manual="D1.8.2 SP alignment checking; CheckSPAlignment() in each load and store but PRFM",
+            )
+
+
+def _reserved_blocks() -> Iterator[OracleBug]:
+    """A block descriptor at a level that has none is a reserved value, which is a translation fault at that level."""
+    places = (("4k", 0, "555540000000"), ("16k", 0, "ffffd55540000000"), ("16k", 1, "555540000000"))
+    for granule, level, address in (*places, ("64k", 1, "555540000000")):
+        data = f"{address[:-1]}8"
+        external = {  # what QEMU does instead: it uses the block, and nothing answers at its output address
+            " r1": (f"v=4 esr=96000010 far={data} elr=@-4 spsr=600003c5", 0x96000004),
+            " w1": (f"v=4 esr=96000050 far={data} elr=@-4 spsr=600003c5", 0x96000044),
+            " x1": (f"v=4 esr={0x8600000C + level:x} far={address} elr={address} spsr=600003c5", 0x86000004),
+            " r0": (f"v=8 esr=92000010 far={data} elr=@-8 spsr=3c0", 0x92000004),
+            " w0": (f"v=8 esr=92000050 far={data} elr=@-8 spsr=3c0", 0x92000044),
+            " x0": (f"v=8 esr=82000010 far={address} elr={address} spsr=3c0", 0x82000004),
+        }
+        for name, (printed, syndrome) in external.items():
+            before, _, after = printed.partition("esr=")
+            yield OracleBug(
+                program=f"mmu_faults_{granule}",
+                under=f"L{level} block",
+                name=name,
+                printed=printed,
+                correct=f"{before}esr={syndrome + level:x} {after.partition(' ')[2]}",
+                why="QEMU 7.2 takes bits 01 for a block at every level above 3",
+                manual="D8.3.1 VMSAv8-64 block descriptors: level 1 (4 KiB granule) and level 2 only, without LPA2",
+            )
 
 
 ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_stack_alignment(),
+    *_reserved_blocks(),
     OracleBug(
         program="exc_el0",
-        cpu=None,
-        printed="TDCC=1 mdccsr ok",
-        correct="TDCC=1 mdccsr v=8 esr=6220c123 elr=@-8 spsr=3c0",
+        name="TDCC=1 mdccsr",
+        printed="ok",
+        correct="v=8 esr=6220c123 elr=@-8 spsr=3c0",
         why="QEMU 7.2 does not look at MDSCR_EL1.TDCC",
-        manual="D17.3 MDSCR_EL1.TDCC, MDCCSR_EL0 accessibility",
+        manual="D19.3 MDSCR_EL1.TDCC; MDCCSR_EL0, accessibility",
     ),
 )

@@ -12,7 +12,7 @@ class Program:
     cpus: tuple[str, ...] = ("cortex-a57",)
     file: str = ""  # where it is not named after the program
     format: str = "elf"  # elf, image (Linux's arm64 header) or raw
-    defines: tuple[str, ...] = ()  # assembler symbols set to 1, to make variants of one source
+    defines: tuple[str, ...] = ()  # assembler symbols, "NAME=VALUE", to make variants of one source
     options: tuple[str, ...] = ()  # more command-line options, the same for both emulators
 
     @property
@@ -23,6 +23,15 @@ class Program:
 ALL = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 BOTH = ("cortex-a57", "max")
 
+
+def _granules(name: str, about: str) -> list[Program]:
+    """A program for each translation granule; of the models only max has 16 KiB."""
+    return [
+        Program(f"{name}_{size}k", f"{about}, {size} KiB granule", cpus, name, defines=(f"GRANULE={shift}",))
+        for size, shift, cpus in ((4, 12, BOTH), (16, 14, ("max",)), (64, 16, BOTH))
+    ]
+
+
 PROGRAMS: tuple[Program, ...] = (
     Program("hello", "text and a few registers", cpus=("cortex-a53", "cortex-a57", "cortex-a72")),
     Program("hello_image", "hello as a Linux Image", file="hello", format="image"),
@@ -32,6 +41,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program("exc_el0_id", "registers of EL1 from EL0"),
     Program("exc_state", "PC and SP alignment, illegal exception returns, DAIF, SPSel", cpus=BOTH),
     Program("smc", "code that is written, then run: patches, page ends, copies, a small JIT", cpus=BOTH),
+    *_granules("mmu_faults", "translation, access flag and address size faults at each level"),
 )
 
 BY_NAME = {program.name: program for program in PROGRAMS}
