@@ -1,0 +1,115 @@
+"""What can be named on the command line (boards, CPU models, devices) and what each takes: names and help only.
+
+Nothing here imports an accelerator, so that help and error lines come at once.
+"""
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Property:
+    help: str
+    values: tuple[str, ...] = ()  # what is allowed, where it is a short list
+    boolean: bool = False
+
+
+@dataclass(frozen=True)
+class MachineKind:
+    help: str
+    cpus: tuple[str, ...]
+    default_cpu: str
+    properties: dict[str, Property]
+    ram: tuple[int, int] = (64 * MIB, 8 * GIB)
+    default_ram: int = 128 * MIB
+    max_cpus: int = 8
+
+
+@dataclass(frozen=True)
+class DeviceKind:
+    help: str
+    properties: dict[str, Property] = field(default_factory=dict)
+
+
+CPUS: dict[str, str] = {
+    "cortex-a53": "Arm Cortex-A53: Armv8.0-A",
+    "cortex-a57": "Arm Cortex-A57: Armv8.0-A",
+    "cortex-a72": "Arm Cortex-A72: Armv8.0-A",
+    "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages",
+}
+
+# CPU models by the page sizes a kernel may be built for; a kernel that needs another one would die without a word.
+GRANULES: dict[str, tuple[int, ...]] = {
+    "cortex-a53": (4096, 65536),
+    "cortex-a57": (4096, 65536),
+    "cortex-a72": (4096, 65536),
+    "max": (4096, 16384, 65536),
+}
+
+_OFF_ONLY = ("off", "no", "false", "n")
+
+MACHINES: dict[str, MachineKind] = {
+    "virt": MachineKind(
+        "64-bit Arm board of virtio devices, compatible with QEMU's",
+        tuple(CPUS),
+        "cortex-a57",
+        {
+            "gic-version": Property("interrupt controller", ("2", "max")),
+            "dumpdtb": Property("write the device tree to this file and exit"),
+            "dtb-randomness": Property("put kaslr-seed and rng-seed into the device tree", boolean=True),
+            "dtb-kaslr-seed": Property("older name of dtb-randomness", boolean=True),
+            "accel": Property("the same as -accel", ("tcg",)),
+            "kernel": Property("the same as -kernel"),
+            "initrd": Property("the same as -initrd"),
+            "append": Property("the same as -append"),
+            "dtb": Property("the same as -dtb"),
+            "firmware": Property("the same as -bios"),
+            "virtualization": Property("EL2: not there yet, only off", _OFF_ONLY),
+            "secure": Property("EL3: not there yet, only off", _OFF_ONLY),
+            "mte": Property("memory tagging: not there yet, only off", _OFF_ONLY),
+            "acpi": Property("ACPI tables: there are none, so both values are accepted", ("on", "off", "auto")),
+            "usb": Property("USB: not there, only off", _OFF_ONLY),
+            "graphics": Property("graphics: there are none, so both values are accepted", boolean=True),
+            "highmem": Property("RAM above 4 GiB is there when -m asks for it", boolean=True),
+        },
+    ),
+}
+
+DEVICES: dict[str, DeviceKind] = {
+    "virtio-rng-device": DeviceKind(
+        "entropy source",
+        {"id": Property("name"), "rng": Property("id of an -object"), "bus": Property("virtio-mmio-bus.N")},
+    ),
+    "virtio-serial-device": DeviceKind(
+        "bus of virtio consoles",
+        {"id": Property("name"), "max_ports": Property("only 1 so far", ("1",)), "bus": Property("virtio-mmio-bus.N")},
+    ),
+    "virtconsole": DeviceKind(
+        "console on a virtio-serial-device",
+        {
+            "id": Property("name"),
+            "chardev": Property("id of a -chardev"),
+            "bus": Property("virtio-serial bus"),
+            "name": Property("a label"),
+        },
+    ),
+}
+
+OBJECTS: dict[str, dict[str, Property]] = {
+    "rng-random": {"id": Property("name"), "filename": Property("random source", ("/dev/urandom", "/dev/random"))},
+    "rng-builtin": {"id": Property("name")},
+}
+
+ACCELS: dict[str, dict[str, Property]] = {
+    "tcg": {
+        "engine": Property("baseline: native code from stencils; reference: the evaluator in Python", ("baseline", "reference")),
+        "thread": Property("one thread per CPU, as always", ("multi",)),
+    },
+}
+
+# -global names these; each has one value that is true here already.
+GLOBALS: dict[str, tuple[str, ...]] = {
+    "virtio-mmio.force-legacy": ("false", "off"),
+}

@@ -1,0 +1,361 @@
+"""From the words of a command line to a `Settings` that is known to make sense; every complaint is one line."""
+
+import datetime
+import time
+from dataclasses import dataclass, field
+
+from xemu.chardev.spec import ChardevSpec, parse_chardev, parse_serial
+from xemu.cli import log
+from xemu.cli.catalog import (
+    ACCELS,
+    CPUS,
+    DEVICES,
+    GLOBALS,
+    MACHINES,
+    MIB,
+    OBJECTS,
+    MachineKind,
+    Property,
+)
+from xemu.cli.keyval import parse_bool, parse_int, parse_keyval, parse_size
+from xemu.cli.options import BY_NAME, CommandLine
+from xemu.cli.suggest import did_you_mean, listed, nearest
+from xemu.errors import UserError
+
+_RAM_ALIGNMENT = 8192  # as QEMU rounds
+_DISABLED = ("none", "null")
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """One -device: its kind and its properties, all known to the catalogue."""
+
+    where: str
+    kind: str
+    properties: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    machine: str
+    cpu: str
+    ram_size: int
+    cpus: int
+    engine: str
+    kernel: str | None = None
+    initrd: str | None = None
+    append: str = ""
+    dtb: str | None = None
+    bios: str | None = None
+    dumpdtb: str | None = None
+    randomness: bool = True
+    serial: ChardevSpec | str | None = None  # a string is the id of a -chardev
+    chardevs: dict[str, ChardevSpec] = field(default_factory=dict)
+    devices: tuple[DeviceSpec, ...] = ()
+    no_reboot: bool = False
+    log_items: frozenset[str] = frozenset()
+    log_file: str | None = None
+    name: str | None = None
+    rtc_offset: int = 0  # seconds the guest's clock is ahead of the host's UTC
+    escape_key: int | None = 1
+
+
+def build(line: CommandLine) -> Settings:
+    machine_options = _machine_options(line)
+    name = machine_options.pop("type", "virt")
+    kind = MACHINES[name]
+    boot = _boot_files(line, machine_options)
+    chardevs = _chardevs(line)
+    _check_quiet(line)
+    _check_globals(line)
+    return Settings(
+        machine=name,
+        cpu=_cpu(line, name, kind),
+        ram_size=_ram_size(line, name, kind),
+        cpus=_cpus(line, name, kind),
+        engine=_engine(line, machine_options),
+        dumpdtb=machine_options.get("dumpdtb"),
+        randomness=_randomness(machine_options),
+        serial=_serial(line, chardevs),
+        chardevs=chardevs,
+        devices=_devices(line, chardevs),
+        no_reboot=line.has("no-reboot"),
+        log_items=frozenset(log.parse_items(line.last("d") or "") if line.has("d") else ()),
+        log_file=line.last("D"),
+        name=line.last("name"),
+        rtc_offset=_rtc_offset(line),
+        escape_key=_escape_key(line),
+        **boot,
+    )
+
+
+def _machine_options(line: CommandLine) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for text in line.each("M"):
+        merged |= parse_keyval("-M", text, implied="type")
+    name = merged.get("type", "virt")
+    if name not in MACHINES:
+        raise UserError(f"-M {name}: no such machine{did_you_mean(name, MACHINES, f'there is {listed(MACHINES)}')}")
+    properties = MACHINES[name].properties
+    for key, value in merged.items():
+        if key != "type":
+            check_property(f"-M {name}", key, value, properties)
+    return merged
+
+
+def check_property(where: str, key: str, value: str, properties: dict[str, Property]) -> None:
+    """One key=value against the catalogue's declaration."""
+    if key not in properties:
+        hint = did_you_mean(key, properties, f"it has {listed(properties)}" if properties else "it has none")
+        raise UserError(f"{where}: no property '{key}'{hint}")
+    declared = properties[key]
+    if declared.boolean:
+        parse_bool(where, key, value)
+    elif declared.values and value not in declared.values:
+        raise UserError(f"{where}: {key}={value} is not supported ({declared.help}); use {key}={declared.values[0]}")
+    elif not value:
+        raise UserError(f"{where}: {key}= is empty; {key} is: {declared.help}")
+
+
+def _boot_files(line: CommandLine, machine_options: dict[str, str]) -> dict[str, str | None]:
+    kernels = [*line.positional, *line.each("kernel")[-1:]]
+    if len(kernels) > 1:
+        raise UserError(f"'{kernels[1]}': '{kernels[0]}' is the kernel already; one machine boots one kernel")
+    found: dict[str, str | None] = {"kernel": kernels[0] if kernels else machine_options.get("kernel")}
+    for name in ("initrd", "append", "dtb"):
+        found[name] = line.last(name, machine_options.get(name))
+    found["bios"] = line.last("bios", machine_options.get("firmware"))
+    dumping = "dumpdtb" in machine_options
+    if found["bios"] is not None and found["kernel"] is not None:
+        raise UserError(f"-bios {found['bios']}: can't be combined with a kernel yet; give one of the two")
+    if found["kernel"] is None and not dumping:
+        for name in ("initrd", "append", "dtb"):
+            if found[name] is not None and BY_NAME[name].needs_kernel:
+                raise UserError(f"-{name}: there is no kernel for it; name one with -kernel FILE")
+        if found["bios"] is None:
+            raise UserError("no kernel to start; name one, as in: xemu -M virt -cpu cortex-a57 -nographic Image")
+    found["append"] = found["append"] or ""
+    return found
+
+
+def _cpu(line: CommandLine, name: str, kind: MachineKind) -> str:
+    text = line.last("cpu", kind.default_cpu)
+    options = parse_keyval("-cpu", text or "", implied="model")
+    model = options.pop("model", "")
+    if model not in kind.cpus:
+        raise UserError(f"-cpu {model}: '{name}' has no such CPU{did_you_mean(model, kind.cpus, f'use {listed(kind.cpus)}')}")
+    # The two properties scripts set; each has the one value that holds here.
+    for key, value in options.items():
+        check_property(f"-cpu {model}", key, value, _CPU_PROPERTIES)
+    return model
+
+
+_CPU_PROPERTIES = {
+    "aarch64": Property("64-bit execution", ("on", "yes", "true", "y")),
+    "pmu": Property("performance counters: not there yet, only off", ("off", "no", "false", "n")),
+}
+assert set(CPUS) == set(MACHINES["virt"].cpus)
+
+
+def _ram_size(line: CommandLine, name: str, kind: MachineKind) -> int:
+    text = line.last("m")
+    if text is None:
+        return kind.default_ram
+    options = parse_keyval("-m", text, implied="size")
+    for key in options:
+        if key != "size":
+            raise UserError(f"-m {text}: '{key}' is not supported: memory can't be plugged in later; write -m SIZE")
+    size = parse_size(f"-m {text}", options.get("size", ""), "M")
+    low, high = kind.ram
+    if not low <= size <= high:
+        amount = "too little" if size < low else "too much"
+        limits = f"{low // MIB}M to {high // MIB // 1024}G"
+        raise UserError(f"-m {text}: {_size_text(size)} is {amount} memory for '{name}'; it takes {limits}")
+    return -(-size // _RAM_ALIGNMENT) * _RAM_ALIGNMENT
+
+
+def _size_text(size: int) -> str:
+    for unit, shift in (("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size >> shift and size % (1 << shift) == 0:
+            return f"{size >> shift} {unit}"
+    return f"{size} bytes"
+
+
+def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
+    text = line.last("smp")
+    if text is None:
+        return 1
+    where = f"-smp {text}"
+    topology = ("sockets", "clusters", "cores", "threads")
+    options = parse_keyval("-smp", text, implied="cpus")
+    for key in options:
+        if key not in ("cpus", "maxcpus", *topology):
+            raise UserError(f"{where}: no property '{key}'{did_you_mean(key, ('cpus', *topology), 'write -smp N')}")
+    numbers = {key: parse_int(where, key, value, 1, 1 << 16) for key, value in options.items()}
+    product = 1
+    for key in topology:
+        product *= numbers.get(key, 1)
+    shaped = any(key in numbers for key in topology)
+    cpus = numbers.get("cpus", product)
+    if shaped and "cpus" in numbers and cpus % product:
+        raise UserError(f"{where}: {' * '.join(topology)} make {product} CPUs, not {cpus}")
+    if cpus > kind.max_cpus:
+        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; its interrupt controller serves {kind.max_cpus}")
+    if numbers.get("maxcpus", cpus) != cpus:
+        raise UserError(f"{where}: maxcpus= must be {cpus}: CPUs can't be plugged in later")
+    return cpus
+
+
+def _engine(line: CommandLine, machine_options: dict[str, str]) -> str:
+    text = line.last("accel", machine_options.get("accel", "tcg"))
+    options = parse_keyval("-accel", text or "", implied="accel")
+    name = options.pop("accel", "")
+    if name == "kvm":
+        raise UserError("-accel kvm: there is no KVM accelerator yet; use -accel tcg")
+    if name not in ACCELS:
+        raise UserError(f"-accel {name}: no such accelerator{did_you_mean(name, ACCELS, f'use {listed(ACCELS)}')}")
+    for key, value in options.items():
+        check_property(f"-accel {name}", key, value, ACCELS[name])
+    return options.get("engine", "baseline")
+
+
+def _randomness(machine_options: dict[str, str]) -> bool:
+    for key in ("dtb-randomness", "dtb-kaslr-seed"):
+        if key in machine_options:
+            return parse_bool("-M", key, machine_options[key])
+    return True
+
+
+def _chardevs(line: CommandLine) -> dict[str, ChardevSpec]:
+    found: dict[str, ChardevSpec] = {}
+    for text in line.each("chardev"):
+        spec = parse_chardev(text)
+        assert spec.id is not None
+        if spec.id in found:
+            raise UserError(f"-chardev {text}: the id '{spec.id}' is taken already; choose another")
+        found[spec.id] = spec
+    return found
+
+
+def _serial(line: CommandLine, chardevs: dict[str, ChardevSpec]) -> ChardevSpec | str | None:
+    texts = line.each("serial")
+    if not texts:
+        return None if line.has("nodefaults") and not line.has("nographic") else parse_serial("mon:stdio")
+    for extra in texts[1:]:
+        if extra not in _DISABLED:
+            raise UserError(f"-serial {extra}: the board has one serial port and '{texts[0]}' has it")
+    text = texts[0]
+    if text == "none":
+        return None
+    if text.startswith("chardev:"):
+        return _known_chardev(f"-serial {text}", text.removeprefix("chardev:"), chardevs)
+    return parse_serial(text)
+
+
+def _known_chardev(where: str, name: str, chardevs: dict[str, ChardevSpec]) -> str:
+    if name not in chardevs:
+        hint = did_you_mean(name, chardevs, f"add -chardev KIND,id={name}")
+        raise UserError(f"{where}: there is no character device with id '{name}'{hint}")
+    return name
+
+
+def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec]) -> tuple[DeviceSpec, ...]:
+    objects = _objects(line)
+    found = []
+    for text in line.each("device"):
+        options = parse_keyval("-device", text, implied="driver")
+        kind = options.pop("driver", "")
+        if kind not in DEVICES:
+            raise UserError(f"-device {kind}: no such device{did_you_mean(kind, DEVICES, f'there are {listed(DEVICES)}')}")
+        for key, value in options.items():
+            check_property(f"-device {kind}", key, value, DEVICES[kind].properties)
+        if "rng" in options and options["rng"] not in objects:
+            hint = did_you_mean(options["rng"], objects, f"add -object rng-random,id={options['rng']}")
+            raise UserError(f"-device {text}: there is no object with id '{options['rng']}'{hint}")
+        if kind == "virtconsole":
+            _known_chardev(f"-device {text}", options.get("chardev", ""), chardevs)
+        found.append(DeviceSpec(f"-device {text}", kind, options))
+    _check_consoles(found)
+    return tuple(found)
+
+
+def _check_consoles(devices: list[DeviceSpec]) -> None:
+    buses = [spec for spec in devices if spec.kind == "virtio-serial-device"]
+    consoles = [spec for spec in devices if spec.kind == "virtconsole"]
+    if consoles and not buses:
+        raise UserError(f"{consoles[0].where}: there is no bus for it; put -device virtio-serial-device before it")
+    if len(consoles) > len(buses):
+        raise UserError(f"{consoles[-1].where}: each virtio-serial-device takes one virtconsole so far; add another")
+
+
+def _objects(line: CommandLine) -> set[str]:
+    found: set[str] = set()
+    for text in line.each("object"):
+        options = parse_keyval("-object", text, implied="kind")
+        kind = options.pop("kind", "")
+        if kind not in OBJECTS:
+            raise UserError(f"-object {kind}: no such object{did_you_mean(kind, OBJECTS, f'there are {listed(OBJECTS)}')}")
+        for key, value in options.items():
+            check_property(f"-object {kind}", key, value, OBJECTS[kind])
+        if not options.get("id"):
+            raise UserError(f"-object {text}: it needs an id=")
+        found.add(options["id"])
+    return found
+
+
+def _check_quiet(line: CommandLine) -> None:
+    """Options that are fine as long as they ask for nothing."""
+    for name in ("display", "vga", "net", "nic", "monitor", "parallel"):
+        for value in line.each(name):
+            allowed = _DISABLED if name in ("monitor", "parallel") else ("none",)
+            if value not in allowed:
+                raise UserError(f"-{name} {value}: there is no such thing here yet; use -{name} none")
+
+
+def _check_globals(line: CommandLine) -> None:
+    for text in line.each("global"):
+        key, equals, value = text.partition("=")
+        if not equals or "." not in key:
+            raise UserError(f"-global {text}: write DEVICE.PROPERTY=VALUE")
+        if key not in GLOBALS:
+            device, _, property_name = key.partition(".")
+            known = DEVICES.get(device)
+            if known is not None:
+                check_property(f"-global {device}", property_name, value, known.properties)
+                raise UserError(f"-global {text}: set it at the device: -device {device},{property_name}={value}")
+            near = nearest(key, GLOBALS)
+            hint = f"did you mean '{near}'?" if near else f"known are {listed(GLOBALS)}"
+            raise UserError(f"-global {text}: no such property; {hint}")
+        if value not in GLOBALS[key]:
+            raise UserError(f"-global {text}: not supported; it is always {GLOBALS[key][0]} here")
+
+
+def _rtc_offset(line: CommandLine) -> int:
+    options: dict[str, str] = {}
+    for text in line.each("rtc"):
+        options |= parse_keyval("-rtc", text)
+    for key, value in options.items():
+        if key not in ("base", "clock", "driftfix"):
+            raise UserError(f"-rtc: no property '{key}'{did_you_mean(key, ('base', 'clock', 'driftfix'))}")
+        if key == "clock" and value != "host":
+            raise UserError(f"-rtc: clock={value} is not supported; the guest's clock follows the host's: clock=host")
+        if key == "driftfix" and value != "none":
+            raise UserError(f"-rtc: driftfix={value} is not supported; use driftfix=none")
+    return _base_offset(options.get("base", "utc"))
+
+
+def _base_offset(base: str) -> int:
+    if base == "utc":
+        return 0
+    if base == "localtime":
+        return time.localtime().tm_gmtoff
+    try:
+        start = datetime.datetime.fromisoformat(base).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        raise UserError(f"-rtc: base={base} is neither utc, localtime nor a date such as 2026-01-31T12:00:00") from None
+    return int(start.timestamp() - time.time())
+
+
+def _escape_key(line: CommandLine) -> int | None:
+    text = line.last("echr")
+    return 1 if text is None else parse_int(f"-echr {text}", "", text, 0, 255) or None

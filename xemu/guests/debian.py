@@ -1,0 +1,111 @@
+"""Debian kernels by package name, and the busybox ramdisk to boot them with."""
+
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from xemu.errors import UserError
+from xemu.guests import deb, initramfs
+from xemu.guests.apt import AptRoot
+from xemu.guests.progress import Progress
+from xemu.guests.sources import Source, debian_archive
+
+DEFAULT_SUITE = "bookworm"
+DEFAULT_KERNEL = "linux-image-cloud-arm64"
+_BUSYBOX = "busybox-static"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Files to boot, and what they are."""
+
+    package: str
+    kernel: Path
+    initrd: Path
+
+
+def cache_folder() -> Path:
+    """xemu's folder in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification tells to ignore relative paths.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "xemu"
+
+
+def find_archive(mirror: str | None, suite: str) -> Source:
+    """The archive to fetch from: the one named, or the machine's own."""
+    own = debian_archive()
+    if mirror is None and own is None:
+        raise UserError("guests: this machine's apt sources name no Debian archive; name one with --mirror URL")
+    uri = mirror if mirror is not None else own.uri  # type: ignore[union-attr]
+    return Source(uri, suite, ("main",), own.signed_by if own is not None and mirror is None else None)
+
+
+def fetch_debian(
+    package: str = DEFAULT_KERNEL, suite: str = DEFAULT_SUITE, mirror: str | None = None, update: bool = False
+) -> Guest:
+    """Fetch a kernel package (or metapackage) and busybox; what the cache holds already is used as it is.
+
+    With `update`, the package lists are read again and a newer kernel replaces the older one.
+    """
+    folder = cache_folder() / "guests"
+    done = folder / suite / f"{package}.kernel"
+    known = _known_guest(done, folder, suite)
+    if known is not None and not update:
+        return known
+    folder.mkdir(parents=True, exist_ok=True)
+    source = find_archive(mirror, suite)
+    root = AptRoot(folder / "apt" / _root_name(source), source, Progress())
+    with root.lock():
+        known = _known_guest(done, folder, suite)
+        if known is not None and not update:
+            return known
+        root.update()
+        initrd = _initrd_path(folder, suite)
+        if update or not initrd.exists():
+            _write(initrd, initramfs.build(_extract(root, _BUSYBOX, r"(usr/)?bin/busybox")))
+        actual = root.resolve(package)
+        kernel = folder / suite / actual / "vmlinuz"
+        if not kernel.exists():
+            _write(kernel, _extract(root, actual, r"boot/vmlinu[xz]-.*"))
+        _write(done, f"{actual}\n".encode())
+    return Guest(actual, kernel, initrd)
+
+
+def _known_guest(done: Path, folder: Path, suite: str) -> Guest | None:
+    try:
+        actual = done.read_text().strip()
+    except OSError:
+        return None
+    guest = Guest(actual, folder / suite / actual / "vmlinuz", _initrd_path(folder, suite))
+    return guest if guest.kernel.exists() and guest.initrd.exists() else None
+
+
+def _initrd_path(folder: Path, suite: str) -> Path:
+    # The scripts are part of the name, so that a newer xemu does not boot an older ramdisk.
+    scripts = hashlib.sha256(initramfs.build(b"")).hexdigest()[:12]
+    return folder / suite / f"busybox-{scripts}.cpio.gz"
+
+
+def _root_name(source: Source) -> str:
+    return f"{source.suite}-{hashlib.sha256(source.uri.encode()).hexdigest()[:8]}"
+
+
+def _extract(root: AptRoot, package: str, pattern: str) -> bytes:
+    """The one file of a package whose name matches; the package itself is not kept."""
+    archive = root.download(package)
+    found = deb.read_members(archive, lambda name: re.fullmatch(pattern, name) is not None)
+    if len(found) != 1:
+        raise UserError(f"guests: {package} holds {len(found)} files like {pattern}, expected one")
+    archive.unlink()
+    return found.popitem()[1]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all: a run that is interrupted leaves no half file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(data)
+    os.replace(file.name, path)
