@@ -42,6 +42,11 @@ PROGRAMS: tuple[Program, ...] = (
     Program("exc_state", "PC and SP alignment, illegal exception returns, DAIF, SPSel", cpus=BOTH),
     Program("smc", "code that is written, then run: patches, page ends, copies, a small JIT", cpus=BOTH),
     *_granules("mmu_faults", "translation, access flag and address size faults at each level"),
+    Program("mmu_perm", "AP, UXN and PXN of pages and blocks", BOTH, defines=("LEAVES=1",)),
+    Program("mmu_perm_tables", "permissions limited by tables", file="mmu_perm", defines=("TABLES=1",)),
+    Program("mmu_perm_wxn", "permissions with SCTLR_EL1.WXN", file="mmu_perm", defines=("WXN=1",)),
+    *_granules("mmu_ranges", "sizes of the address ranges"),
+    *_granules("mmu_controls", "EPD, TBI, halves of different sizes"),
 )
 
 BY_NAME = {program.name: program for program in PROGRAMS}
