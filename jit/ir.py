@@ -148,6 +148,8 @@ class Value:
             return self
         if t.lanes != self.type.lanes or (t.bits > self.type.bits) != wider:
             raise IRError(f"{op} of {self.type} to {t}")
+        if op == "trunc" and self.op == "hole" and 0 <= self.attrs["lo"] and self.attrs["hi"] <= t.mask:
+            return self.builder.emit("hole", t, **self.attrs)  # the same number, as a narrower immediate
         return self.builder.emit(op, t, (self,))
 
     def zext(self, t: Type) -> Value:

@@ -64,7 +64,7 @@ class Module:
 
 class _FunctionText:
     def __init__(self, module: Module, function: Function) -> None:
-        self.m, self.f = module, function
+        self.m, self.f, self.number = module, function, len(module.functions)
         self.lines: list[str] = []
         self.names: dict[Value, str] = {}
         self.count = 0
@@ -164,9 +164,14 @@ def _const(c: _FunctionText, v: Value) -> str:
 
 
 def _hole(c: _FunctionText, v: Value) -> str:
-    lo, hi = c.m.holes.get(v.attrs["name"], (v.attrs["lo"], v.attrs["hi"]))
-    c.m.holes[v.attrs["name"]] = (min(lo, v.attrs["lo"]), max(hi, v.attrs["hi"]))
-    return f'ptrtoint (ptr @"{v.attrs["name"]}" to {llvm_type(v.type)})'
+    # functions of one module have holes of the same name with other ranges: the symbol carries the function's number
+    symbol = f"{c.number}:{v.attrs['name']}"
+    lo, hi = c.m.holes.get(symbol, (v.attrs["lo"], v.attrs["hi"]))
+    c.m.holes[symbol] = (min(lo, v.attrs["lo"]), max(hi, v.attrs["hi"]))
+    text = f'ptrtoint (ptr @"{symbol}" to {llvm_type(v.type)})'
+    if v.type.bits == 64 and (v.attrs["lo"] < -(1 << 31) or v.attrs["hi"] >= 1 << 31):
+        return c.let(c.m.host.OPAQUE.format(text))
+    return text
 
 
 def _simple(c: _FunctionText, v: Value) -> str:

@@ -54,6 +54,7 @@ def target_machine(machine: str | None = None) -> Any:
     if machine is None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     else:
         llvm.initialize_all_targets()
@@ -109,7 +110,7 @@ def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
         raise LoadError(f"relocation type {kind} against {symbol.name!r} is not on the loader's list")
     where = symbol["st_shndx"]
     if where == "SHN_UNDEF":
-        return Fixup(r["r_offset"], fmt, symbol.name, addend, relative)
+        return Fixup(r["r_offset"], fmt, symbol.name.rpartition(":")[2], addend, relative)
     section = elf.get_section(where)
     if section.name.startswith(".text."):
         return Fixup(r["r_offset"], fmt, section.name[6:], addend + symbol["st_value"], relative)
@@ -125,9 +126,9 @@ def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
 def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Piece:
     fixups.sort(key=lambda f: f.offset)
     last = fixups[-1] if fixups else None
-    tail = len(host.JUMP)
-    if last and last.name == "NEXT" and last.offset == len(code) - 4 and code[-tail : -tail + 1] == host.JUMP[:1]:
-        return Piece(name, code[:-tail], tuple(fixups[:-1]), True)
+    size = host.JUMP_SIZE
+    if last and last.name == "NEXT" and last.offset >= len(code) - size and code[-size:-size+1] in host.JUMP_OPCODES:
+        return Piece(name, code[:-size], tuple(fixups[:-1]), True)
     return Piece(name, code, tuple(fixups), False)
 
 

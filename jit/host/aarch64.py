@@ -12,9 +12,11 @@ CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them 
 RELOC_ABS64 = 257
 MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
 RELATIVE = {282, 283}
-JUMP = b"\x00\x00\x00\x14"
+JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
 TRAP = b"\x00\x00\x20\xd4"
 ABSOLUTE = {RELOC_ABS64: "Q"}
+
+OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway
 
 FP_DECLARATIONS = """declare i64 @llvm.aarch64.get.fpsr()
 declare void @llvm.aarch64.set.fpsr(i64)

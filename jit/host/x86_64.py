@@ -14,8 +14,12 @@ RELOC_ABS64, RELOC_ABS32, RELOC_ABS32S, RELOC_ABS16, RELOC_ABS8 = 1, 10, 11, 12,
 RELOC_PC32, RELOC_PLT32 = 2, 4
 ABSOLUTE = {RELOC_ABS64: "Q", RELOC_ABS32: "I", RELOC_ABS32S: "i", RELOC_ABS16: "H", RELOC_ABS8: "B"}
 RELATIVE = {RELOC_PC32, RELOC_PLT32}
-JUMP = b"\xe9"  # jmp rel32: what a stencil's tail call to the code behind it becomes, and what is cut off
+JUMP_SIZE, JUMP_OPCODES = 5, (b"\xe9",)  # jmp rel32: a stencil's tail call to the code behind it; cut off where last
 TRAP = b"\xcc"
+
+# The small code model stores any symbol as a sign-extended imm32, whatever its declared range: a wide hole is
+# therefore first moved to a register behind an empty asm, which LLVM does not look through.
+OPAQUE = 'call i64 asm "", "=r,0"(i64 {})'
 
 # MXCSR bits (Intel SDM 1, 10.2.3): IE DE ZE OE UE PE are 0..5, rounding control 13..14.
 # DE has no counterpart in IEEE flags and is dropped.

@@ -45,6 +45,17 @@ PROGRAMS: tuple[Program, ...] = (
     Program("mmu_perm", "AP, UXN and PXN of pages and blocks", BOTH, defines=("LEAVES=1",)),
     Program("mmu_perm_tables", "permissions limited by tables", file="mmu_perm", defines=("TABLES=1",)),
     Program("mmu_perm_wxn", "permissions with SCTLR_EL1.WXN", file="mmu_perm", defines=("WXN=1",)),
+    Program("mmu_alignment", "alignment by memory type, exclusives", BOTH, "mmu_access", defines=("ALIGNMENT=1",)),
+    Program(
+        "mmu_alignment_lse", "the same and atomics", ("max",), "mmu_access", defines=("ALIGNMENT=1", "LSE=1")
+    ),
+    Program(
+        "mmu_places",
+        "page crossings, LDTR, cache maintenance, DC ZVA, memory that isn't there",
+        BOTH,
+        "mmu_access",
+        defines=("PLACES=1",),
+    ),
     *_granules("mmu_ranges", "sizes of the address ranges"),
     *_granules("mmu_controls", "EPD, TBI, halves of different sizes"),
 )

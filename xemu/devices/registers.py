@@ -83,7 +83,9 @@ def register(
     count: int | None = None,
 ) -> Any:
     """Declare a register; `fields` is a class of named bit masks, which together are the writable bits."""
-    named = {k: v for k, v in vars(fields).items() if not k.startswith("_")} if fields is not None else {}
+    named: dict[str, int] = {}
+    for base in reversed(fields.__mro__ if fields is not None else ()):
+        named |= {k: v for k, v in vars(base).items() if isinstance(v, int) and not k.startswith("_")}
     if mask is None:
         mask = (1 << 8 * width) - 1
         if named:
@@ -130,7 +132,7 @@ class RegisterDevice:
         for name, declared in self.registers.items():
             setattr(self, name, declared.initial())
         for name, declared in self.variables.items():
-            setattr(self, name, copy.copy(declared.initial))
+            setattr(self, name, copy.deepcopy(declared.initial))
 
     def reset(self) -> None:
         """The state at power-on. A device that drives lines extends this."""
@@ -140,14 +142,14 @@ class RegisterDevice:
 
     def state(self) -> dict[str, Any]:
         """All registers and variables, as plain values of their own."""
-        return {name: copy.copy(getattr(self, name)) for name in (*self.registers, *self.variables)}
+        return {name: copy.deepcopy(getattr(self, name)) for name in (*self.registers, *self.variables)}
 
     def restore(self, state: dict[str, Any]) -> None:
         expected = {*self.registers, *self.variables}
         if state.keys() != expected:
             raise ValueError(f"{self.name}: saved state differs in {sorted(state.keys() ^ expected)}")
         for name, value in state.items():
-            setattr(self, name, copy.copy(value))
+            setattr(self, name, copy.deepcopy(value))
 
     def dump(self) -> str:
         """The registers for people: one line each, set fields by name."""

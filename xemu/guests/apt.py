@@ -40,6 +40,10 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 """
 
+# linux-image-arm64 -> linux-image-7.2.13-arm64 -> linux-binary-7.2.13-arm64 (the last step since Debian 14).
+_KERNEL_PACKAGE = re.compile(r"linux-(image|binary)-\d")
+_METAPACKAGE_DEPTH = 3
+
 
 class AptRoot:
     """Package lists of one suite of one archive."""
@@ -72,12 +76,14 @@ class AptRoot:
         self._run("apt-get", "-q", "update", what=f"can't read the archive {self._source.uri} {self._source.suite}")
 
     def resolve(self, package: str) -> str:
-        """A metapackage (linux-image-arm64) leads to the package it stands for; others are themselves."""
-        fields = self.show(package)
-        for alternative in re.split(r"[,|]", fields.get("Depends", "")):
-            name = alternative.split("(")[0].strip()
-            if package.startswith("linux-image-") and re.match(r"linux-image-\d", name):
-                return name
+        """A kernel metapackage (linux-image-arm64) leads, in a step or two, to the package with the kernel in it."""
+        for _ in range(_METAPACKAGE_DEPTH):
+            depends = re.split(r"[,|]", self.show(package).get("Depends", ""))
+            names = [name.split("(")[0].strip() for name in depends]
+            below = [name for name in names if _KERNEL_PACKAGE.match(name)]
+            if not package.startswith("linux-image-") or not below:
+                return package
+            package = below[0]
         return package
 
     def show(self, package: str) -> dict[str, str]:
@@ -85,7 +91,10 @@ class AptRoot:
         hint = f"{self._source.suite} has no arm64 package '{package}'"
         text = self._run("apt-cache", "show", "--no-all-versions", package, what=hint)
         fields = (line.partition(": ") for line in text.splitlines() if re.match(r"[A-Z][\w-]*: ", line))
-        return {name: value for name, _, value in fields}
+        found = {name: value for name, _, value in fields}
+        if "Filename" not in found:  # a name that others merely depend on
+            raise UserError(f"guests: {hint}")
+        return found
 
     def download(self, package: str) -> Path:
         """The package file, verified by apt against the signed lists."""

@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from xemu.guests.sources import Source, debian_archive
 DEFAULT_SUITE = "bookworm"
 DEFAULT_KERNEL = "linux-image-cloud-arm64"
 _BUSYBOX = "busybox-static"
+# Since Debian 14 the kernel lives with its modules.
+_KERNEL_FILE = r"boot/vmlinu[xz]-.*|(usr/)?lib/modules/[^/]*/vmlinuz"
 
 
 @dataclass(frozen=True)
@@ -50,43 +54,53 @@ def fetch_debian(
 
     With `update`, the package lists are read again and a newer kernel replaces the older one.
     """
-    folder = cache_folder() / "guests"
-    done = folder / suite / f"{package}.kernel"
-    known = _known_guest(done, folder, suite)
-    if known is not None and not update:
-        return known
-    folder.mkdir(parents=True, exist_ok=True)
-    source = find_archive(mirror, suite)
-    root = AptRoot(folder / "apt" / _root_name(source), source, Progress())
-    with root.lock():
-        known = _known_guest(done, folder, suite)
-        if known is not None and not update:
-            return known
+    actual, kernel = _fetch_kernel(package, suite, mirror, update)
+    return Guest(actual, kernel, _fetch_ramdisk(mirror, update))
+
+
+def _fetch_kernel(package: str, suite: str, mirror: str | None, update: bool) -> tuple[str, Path]:
+    folder = cache_folder() / "guests" / suite
+    chosen = folder / f"{package}.chosen"  # which package a metapackage led to
+
+    def known() -> tuple[str, Path] | None:
+        actual = chosen.read_text().strip() if chosen.exists() else None
+        kernel = folder / (actual or "") / "vmlinuz"
+        return (actual, kernel) if actual is not None and kernel.exists() else None
+
+    if (found := known()) is not None and not update:
+        return found
+    with _lists(suite, mirror) as root:
+        if (found := known()) is not None and not update:  # another process was faster
+            return found
         root.update()
-        initrd = _initrd_path(folder, suite)
-        if update or not initrd.exists():
-            _write(initrd, initramfs.build(_extract(root, _BUSYBOX, r"(usr/)?bin/busybox")))
         actual = root.resolve(package)
-        kernel = folder / suite / actual / "vmlinuz"
+        kernel = folder / actual / "vmlinuz"
         if not kernel.exists():
-            _write(kernel, _extract(root, actual, r"boot/vmlinu[xz]-.*"))
-        _write(done, f"{actual}\n".encode())
-    return Guest(actual, kernel, initrd)
+            _write(kernel, _extract(root, actual, _KERNEL_FILE))
+        _write(chosen, f"{actual}\n".encode())
+    return actual, kernel
 
 
-def _known_guest(done: Path, folder: Path, suite: str) -> Guest | None:
-    try:
-        actual = done.read_text().strip()
-    except OSError:
-        return None
-    guest = Guest(actual, folder / suite / actual / "vmlinuz", _initrd_path(folder, suite))
-    return guest if guest.kernel.exists() and guest.initrd.exists() else None
-
-
-def _initrd_path(folder: Path, suite: str) -> Path:
+def _fetch_ramdisk(mirror: str | None, update: bool) -> Path:
+    """One busybox serves all kernels; it comes from the default suite, since backports suites have none."""
     # The scripts are part of the name, so that a newer xemu does not boot an older ramdisk.
     scripts = hashlib.sha256(initramfs.build(b"")).hexdigest()[:12]
-    return folder / suite / f"busybox-{scripts}.cpio.gz"
+    ramdisk = cache_folder() / "guests" / f"busybox-{scripts}.cpio.gz"
+    if update or not ramdisk.exists():
+        with _lists(DEFAULT_SUITE, mirror) as root:
+            if update or not ramdisk.exists():
+                root.update()
+                _write(ramdisk, initramfs.build(_extract(root, _BUSYBOX, r"(usr/)?bin/busybox")))
+    return ramdisk
+
+
+@contextmanager
+def _lists(suite: str, mirror: str | None) -> Iterator[AptRoot]:
+    """The package lists of a suite, locked against other processes."""
+    source = find_archive(mirror, suite)
+    root = AptRoot(cache_folder() / "guests" / "apt" / _root_name(source), source, Progress())
+    with root.lock():
+        yield root
 
 
 def _root_name(source: Source) -> str:
