@@ -12,7 +12,10 @@ from jit.types import I8, I32, I64, I128, PTR
 SP_INDEX = 31
 
 # Runtime code that stencils reach through a pointer in the state: continuations (tail calls) and functions.
-CONTINUATIONS = ("lookup", "exit", "attention", "take_exception", "translate", "data_fault", "undefined_insn", "resync")
+CONTINUATIONS = (
+    "lookup", "exit", "attention", "take_exception", "exception_return", "translate", "data_fault", "undefined_insn",
+    "resync",
+)  # fmt: skip
 FUNCTIONS = ("slow_load", "slow_store", "slow_store_pair", "slow_probe")
 # C functions of the vCPU that native code may call: rare things, and the host clock.
 CALLBACKS = ("clock_gettime", "mmio_read", "mmio_write", "sysreg_read", "sysreg_write", "event", "code_write", "resolve")
@@ -42,7 +45,8 @@ _ROWS = [
     # non-zero: something waits at the next block head (interrupt, stop, single step)
     ("attn", I32, 1),
     ("irq_lines", I32, 1),  # bit 0 IRQ, bit 1 FIQ
-    ("exit_reason", I32, 1),
+    ("exit_reason", I32, 1),  # targets/arm/exits.py
+    ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
     ("v", I128, 32),
     # floating point: FPCR as written; FPSR.QC; the cumulative flags live in the host's control register while code runs
     ("fpcr", I64, 1),

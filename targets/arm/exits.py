@@ -1,0 +1,21 @@
+"""Why native code goes back to Python: the values of env.exit_reason when continuation `exit` is reached.
+
+On every exit env.pc is the address of the next instruction to execute.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Reasons; each has a counter in the statistics."""
+
+    NONE = 0
+    TRANSLATE = 1  # no code for env.pc in the present mode
+    STOP = 2  # env.stop_request was set: look at the machine's state
+    WFI = 3  # wait for an interrupt line (env.irq_lines), masked or not
+    WFE = 4  # wait for an event: as WFI, but SEV of another CPU ends it too
+    HYPERCALL = 5  # HVC: x0..x3 in, x0 out; the immediate is in env.fault_esr bits 15..0
+    EVENT = 6  # a callback asks for the machine's attention (timers were programmed)
+    CACHE_FULL = 7  # no room for more code
