@@ -91,9 +91,56 @@ def _reserved_blocks() -> Iterator[OracleBug]:
             )
 
 
+def _device_alignment() -> Iterator[OracleBug]:
+    lines = {
+        "device ldr w": "v=4 esr=96000021 far=6000004042 elr=@-4 spsr=3c5",
+        "device str x": "v=4 esr=96000061 far=6000004044 elr=@-4 spsr=3c5",
+        "device ldrh": "v=4 esr=96000021 far=6000004041 elr=@-4 spsr=3c5",
+        "device EL0 ldr": "v=8 esr=92000021 far=6000004041 elr=@-8 spsr=3c0",
+        "gre ldr w": "v=4 esr=96000021 far=6000005042 elr=@-4 spsr=3c5",
+    }
+    cases = [(program, *line) for program in ("mmu_alignment", "mmu_alignment_lse") for line in lines.items()]
+    cases.append(("mmu_places", "zva device", "v=4 esr=96000061 far=6000004080 elr=@-4 spsr=3c5"))
+    for program, name, correct in cases:
+        yield OracleBug(
+            program=program,
+            name=name,
+            printed="ok",
+            correct=correct,
+            why="QEMU 7.2 does not look at the memory type (9.0 does)",
+            manual="B2.5.2 Alignment of data accesses: unaligned to any Device memory, or DC ZVA there, is an Alignment fault",
+        )
+
+
+def _cache_maintenance() -> Iterator[OracleBug]:
+    """DC by address needs a translation; IC IVAU may do without (IMPLEMENTATION DEFINED), as QEMU does."""
+    el1, el0 = "elr=@-4 spsr=3c5", "elr=@-8 spsr=3c0"
+    lines = {
+        "ro dc ivac": f"v=4 esr=9600014f far=6000001048 {el1}",
+        "EL1 page EL0 dc cvac": f"v=8 esr=9200014f far=6000006048 {el0}",
+        "EL1 page EL0 dc civac": f"v=8 esr=9200014f far=6000006048 {el0}",
+    }
+    for where, status, address in (("hole", 0x147, "6000002048"), ("no AF", 0x14B, "6000009048")):
+        for form in ("cvac", "cvau", "civac", "ivac"):
+            lines[f"{where} dc {form}"] = f"v=4 esr={0x96000000 + status:x} far={address} {el1}"
+        for form in ("cvac", "civac"):
+            lines[f"{where} EL0 dc {form}"] = f"v=8 esr={0x92000000 + status:x} far={address} {el0}"
+    for name, correct in lines.items():
+        yield OracleBug(
+            program="mmu_places",
+            name=name,
+            printed="ok",
+            correct=correct,
+            why="QEMU implements data cache maintenance as nothing at all",
+            manual="D8.16 MMU fault types: faults on cache maintenance; DCInstNeedsTranslation() (CLIDR_EL1.LoC isn't 0)",
+        )
+
+
 ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_stack_alignment(),
     *_reserved_blocks(),
+    *_device_alignment(),
+    *_cache_maintenance(),
     OracleBug(
         program="exc_el0",
         name="TDCC=1 mdccsr",

@@ -46,9 +46,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program("mmu_perm_tables", "permissions limited by tables", file="mmu_perm", defines=("TABLES=1",)),
     Program("mmu_perm_wxn", "permissions with SCTLR_EL1.WXN", file="mmu_perm", defines=("WXN=1",)),
     Program("mmu_alignment", "alignment by memory type, exclusives", BOTH, "mmu_access", defines=("ALIGNMENT=1",)),
-    Program(
-        "mmu_alignment_lse", "the same and atomics", ("max",), "mmu_access", defines=("ALIGNMENT=1", "LSE=1")
-    ),
+    Program("mmu_alignment_lse", "the same and atomics", ("max",), "mmu_access", defines=("ALIGNMENT=1", "LSE=1")),
     Program(
         "mmu_places",
         "page crossings, LDTR, cache maintenance, DC ZVA, memory that isn't there",
