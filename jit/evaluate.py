@@ -104,6 +104,9 @@ _INT2: dict[str, Callable[[int, int, int], int]] = {
     "ssubsat": lambda a, b, n: _saturate(signed(a, n) - signed(b, n), -(1 << (n - 1)), (1 << (n - 1)) - 1),
 }
 _COMPARE: dict[str, Callable[[int, int, int], bool]] = {
+    "uaddo": lambda a, b, n: a + b >= 1 << n,
+    "saddo": lambda a, b, n: not -(1 << (n - 1)) <= signed(a, n) + signed(b, n) < 1 << (n - 1),
+    "ssubo": lambda a, b, n: not -(1 << (n - 1)) <= signed(a, n) - signed(b, n) < 1 << (n - 1),
     "eq": lambda a, b, n: a == b,
     "ne": lambda a, b, n: a != b,
     "ult": lambda a, b, n: a < b,
@@ -366,4 +369,3 @@ _STEP: dict[str, Callable[..., Any]] = {
 
 def unpack_splat(value: int, t: Type) -> Data:
     return (value & t.mask,) * t.lanes if t.lanes else value & t.mask
-

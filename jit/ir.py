@@ -249,15 +249,15 @@ def walk(body: Body) -> list[Value]:
 class Builder:
     """Appends ops to a function.  One builder builds one function."""
 
-    def __init__(
-        self, name: str, *, kind: str = "function", ret: Type = VOID, args: Sequence[Type] = ()
-    ) -> None:
+    def __init__(self, name: str, *, kind: str = "function", ret: Type = VOID, args: Sequence[Type] = ()) -> None:
         self.function = Function(name, kind, ret, tuple(args))
         self.body = self.function.body
         self.args = [self.emit("arg", t, (), index=k) for k, t in enumerate(args)]
 
     # -- raw emission -------------------------------------------------------------------------------------------
-    def emit(self, op: str, type: Type, args: tuple[Value, ...] = (), bodies: tuple[Body, ...] = (), **attrs: Any) -> Value:
+    def emit(
+        self, op: str, type: Type, args: tuple[Value, ...] = (), bodies: tuple[Body, ...] = (), **attrs: Any
+    ) -> Value:
         if op not in OPS:
             raise IRError(f"no IR op is called {op!r}")
         for a in args:

@@ -55,7 +55,9 @@ class Module:
             head.append(f'@"{name}" = extern_weak dso_local global i8, !absolute_symbol !{9 if wide else 10 + k}')
             if not wide:
                 head.append(f"!{10 + k} = !{{i64 {lo}, i64 {hi + 1}}}")
-        used = (d for d in sorted(self.declarations) if d.partition("@")[2].partition("(")[0].strip('"') not in self.defined)
+        used = (
+            d for d in sorted(self.declarations) if d.partition("@")[2].partition("(")[0].strip('"') not in self.defined
+        )
         return "\n".join([*head, *used, *self.functions]) + "\n"
 
     def need(self, declaration: str) -> None:
@@ -259,6 +261,14 @@ def _count(c: _FunctionText, v: Value) -> str:
 def _minmax(c: _FunctionText, v: Value) -> str:
     t = llvm_type(v.type)
     return c.intrinsic(f"llvm.{_MINMAX[v.op]}.{_suffix(v.type)}", v.type, c.sequence(list(v.args)), f"{t}, {t}")
+
+
+def _overflow(c: _FunctionText, v: Value) -> str:
+    t = v.args[0].type
+    pair = f"{{ {llvm_type(t)}, {llvm_type(v.type)} }}"
+    name = f"llvm.{v.op[:-1]}.with.overflow.{_suffix(t)}"
+    p = c.intrinsic(name, t, c.sequence(list(v.args)), f"{llvm_type(t)}, {llvm_type(t)}", pair)
+    return c.let(f"extractvalue {pair} {p}, 1")
 
 
 def _select(c: _FunctionText, v: Value) -> str:
@@ -490,6 +500,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     **dict.fromkeys(("umulh", "smulh"), _mulh),
     **dict.fromkeys(("clz", "ctz", "popcnt", "bitrev", "bswap"), _count),
     **dict.fromkeys(_MINMAX, _minmax),
+    **dict.fromkeys(("uaddo", "saddo", "ssubo"), _overflow),
     "select": _select,
     **dict.fromkeys(("zext", "sext", "trunc", "bitcast", "ptrtoint"), _convert),
     "splat": _splat,
@@ -515,6 +526,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     "carried": lambda c, v: c.carried[-1][v.attrs["index"]],
     "call": _call,
     "callback": _callback,
+    "run_code": lambda c, v: c.put(f"call {CC} void {c.ref(v.args[0])}(ptr %env)"),
     "leave": _goto,
     "next": lambda c, v: c.tail("NEXT"),
     "goto": _goto,

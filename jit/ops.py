@@ -36,7 +36,13 @@ def _op(name: str, signature: str, meaning: str, effects: str = "", attrs: str =
 _ROWS = [
     # constants and operands
     _op("const", "-> *", "The number `value`; every lane of it for a vector type.", attrs="value"),
-    _op("hole", "-> *", "A number between lo and hi that is filled in later, or bound by the evaluator.", "", "name lo hi"),
+    _op(
+        "hole",
+        "-> *",
+        "A number between lo and hi that is filled in later, or bound by the evaluator.",
+        "",
+        "name lo hi",
+    ),
     _op("arg", "-> *", "Argument `index` of a function.", attrs="index"),
     _op("env", "-> ptr", "The address of the CPU state."),
     # integer arithmetic, lane by lane on vectors
@@ -67,6 +73,9 @@ _ROWS = [
     _op("saddsat", "a:int a -> a", "Signed sum, saturated."),
     _op("usubsat", "a:int a -> a", "Unsigned difference, saturated."),
     _op("ssubsat", "a:int a -> a", "Signed difference, saturated."),
+    _op("uaddo", "a:int a -> ?a", "Whether the unsigned sum overflows."),
+    _op("saddo", "a:int a -> ?a", "Whether the signed sum overflows."),
+    _op("ssubo", "a:int a -> ?a", "Whether the signed difference overflows."),
     # comparison and choice
     _op("eq", "a:int a -> ?a", "Equal."),
     _op("ne", "a:int a -> ?a", "Not equal."),
@@ -110,7 +119,12 @@ _ROWS = [
     _op("ptrtoint", "ptr -> i64", "The address as a number (for comparing; never made a pointer again)."),
     _op("ld", "ptr -> *", "Little-endian load, any alignment; order: plain, acquire.", "read", "order"),
     _op("st", "ptr a:any ->", "Little-endian store, any alignment; order: plain, release.", "write", "order"),
-    _op("cmpxchg", "ptr a:int a -> a", "Atomic: if memory equals the second, store the third; gives the old value.", "read write"),
+    _op(
+        "cmpxchg",
+        "ptr a:int a -> a",
+        "Atomic: if memory equals the second, store the third; gives the old value.",
+        "read write",
+    ),
     _op("rmw", "ptr a:int -> a", "Atomic read-modify-write; gives the old value.", "read write", "kind"),
     _op("fence", "->", "Full barrier between all accesses before and after.", "read write"),
     # control
@@ -119,7 +133,19 @@ _ROWS = [
     _op("result", "a:any -> *", "Result number `index` of an if or loop.", attrs="index"),
     _op("carried", "-> *", "The loop's carried value number `index`.", attrs="index"),
     _op("call", "... -> *", "Call the runtime function `name`.", "call", "name"),
-    _op("callback", "... -> *", "Call the C function whose address the CPU state holds at `offset`.", "call", "name offset"),
+    _op(
+        "callback",
+        "... -> *",
+        "Call the C function whose address the CPU state holds at `offset`.",
+        "call",
+        "name offset",
+    ),
+    _op(
+        "run_code",
+        "ptr ->",
+        "Run placed host code until it returns (native only: how a C caller enters the code cache).",
+        "call",
+    ),
     _op("leave", "->", "Leave for continuation `name`; ends the body it stands in.", "exit", "name"),
     # terminals: exactly one, last in a function
     _op("next", "->", "Go on with the code behind this.", "exit"),

@@ -127,7 +127,12 @@ def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Pie
     fixups.sort(key=lambda f: f.offset)
     last = fixups[-1] if fixups else None
     size = host.JUMP_SIZE
-    if last and last.name == "NEXT" and last.offset >= len(code) - size and code[-size:-size+1] in host.JUMP_OPCODES:
+    if (
+        last
+        and last.name == "NEXT"
+        and last.offset >= len(code) - size
+        and code[-size : -size + 1] in host.JUMP_OPCODES
+    ):
         return Piece(name, code[:-size], tuple(fixups[:-1]), True)
     return Piece(name, code, tuple(fixups), False)
 

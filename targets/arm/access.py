@@ -91,5 +91,3 @@ def host_pointer(b: Builder, va: Value, size: int) -> Value:
         return b.ldenv(ENV.scratch, PTR)
 
     return b.cond(_aligned(va, size, hit), fast, slow, likely=True)
-
-

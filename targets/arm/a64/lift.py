@@ -90,7 +90,9 @@ class Insn:
         """Field `name` as a signed number, times `scale`."""
         width = self._width[name]
         half = 1 << (width - 1)
-        return self.hole(f"{name}*{scale}", lambda f: ((getattr(f, name) ^ half) - half) * scale, -half * scale, half * scale)
+        return self.hole(
+            f"{name}*{scale}", lambda f: ((getattr(f, name) ^ half) - half) * scale, -half * scale, half * scale
+        )
 
 
 class A64(Builder):
