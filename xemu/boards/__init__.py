@@ -1,0 +1,53 @@
+"""Boards: which devices a machine has, at which addresses, and how it starts."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xemu.accel.base import Accelerator
+from xemu.loader.kernel import LoadedKernel
+
+if TYPE_CHECKING:
+    from xemu.chardev.base import CharBackend
+    from xemu.devices.clock import Clock
+    from xemu.machine import Machine
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """One device that the user plugs in: -device with its host side resolved."""
+
+    kind: str
+    properties: dict[str, str] = field(default_factory=dict)
+    backend: "CharBackend | None" = None  # of a console
+
+
+@dataclass(frozen=True)
+class BoardConfig:
+    """What a board is built from: everything the user chose, already loaded and opened."""
+
+    accelerator: Accelerator
+    cpu: str
+    cpus: int
+    ram_size: int
+    kernel: LoadedKernel | None = None
+    initrd: bytes | None = None
+    append: str = ""
+    dtb: bytes | None = None  # the user's own device tree
+    firmware: bytes | None = None
+    randomness: bool = True  # kaslr-seed and rng-seed in the device tree
+    serial: "CharBackend | None" = None
+    devices: Sequence[DeviceConfig] = ()
+    rtc_offset: int = 0  # seconds that the guest's clock is ahead of UTC
+    # Injected by tests; the host's own where None.
+    clock: "Clock | None" = None
+    epoch: int | None = None
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+
+def build(name: str, config: BoardConfig) -> "Machine":
+    """A machine of the board `name`, ready to run."""
+    from xemu.boards import virt  # devices are imported only where a machine is built
+
+    return {"virt": virt.build}[name](config)

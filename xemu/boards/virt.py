@@ -1,0 +1,211 @@
+"""The `virt` board: a 64-bit Arm machine of generic and virtio devices, compatible with QEMU's board of that name."""
+
+import time
+from collections.abc import Callable
+
+from xemu.accel.base import Vcpu
+from xemu.boards import BoardConfig, DeviceConfig, arm_boot, virt_tree
+from xemu.boards import virt_layout as layout
+from xemu.devices.clock import HostClock
+from xemu.devices.gicv2 import Gicv2
+from xemu.devices.gicv2_registers import CpuInterface, Distributor
+from xemu.devices.pl011 import Pl011
+from xemu.devices.pl031 import Pl031
+from xemu.devices.psci import Psci
+from xemu.devices.virtio.console import VirtioConsole
+from xemu.devices.virtio.device import VirtioDevice
+from xemu.devices.virtio.mmio import VirtioMmio
+from xemu.devices.virtio.rng import VirtioRng
+from xemu.errors import UserError
+from xemu.machine import Machine
+from xemu.memory import Ram
+
+_RESET_VECTOR = layout.FLASH.base  # where firmware starts
+_BUS_NAME = "virtio-mmio-bus."
+
+
+def build(config: BoardConfig) -> Machine:
+    """A machine that is ready to run; UserError where the user's choices do not fit together."""
+    return _Builder(config).machine
+
+
+class _Builder:
+    """Builds the machine step by step; what the machine needs later, it holds through its hooks."""
+
+    def __init__(self, config: BoardConfig) -> None:
+        self.config = config
+        self.machine = Machine()
+        self.memory = self.machine.memory
+        _check(config)
+        self.ram = self.memory.add_ram(layout.RAM_BASE, config.ram_size, "ram")
+        self.gic = self._add_gic()
+        self._add_uart()
+        self._add_rtc()
+        self._add_virtio()
+        self._add_vcpus()
+        self._add_psci()
+        self._add_boot()
+        self.memory.freeze()
+
+    def _add_gic(self) -> Gicv2:
+        machine = self.machine
+        gic = Gicv2(self.config.cpus, layout.GIC_LINES, lambda: machine.current_cpu)
+        self.memory.add_device(*layout.GIC_DISTRIBUTOR, Distributor(gic), "gic distributor")
+        self.memory.add_device(*layout.GIC_CPU_INTERFACE, CpuInterface(gic), "gic cpu interface")
+        machine.devices.append(gic)
+        return gic
+
+    def _add_uart(self) -> None:
+        uart = Pl011(self.gic.spi(layout.UART_SPI), self.config.serial)
+        self.memory.add_device(*layout.UART, uart, "uart")
+        self.machine.devices.append(uart)
+
+    def _add_rtc(self) -> None:
+        clock = self.config.clock
+        if clock is None:
+            clock = HostClock(self.machine.lock)
+            self.machine.on_stop.append(clock.close)
+        epoch = int(time.time()) if self.config.epoch is None else self.config.epoch
+        rtc = Pl031(self.gic.spi(layout.RTC_SPI), clock, epoch + self.config.rtc_offset)
+        self.memory.add_device(*layout.RTC, rtc, "rtc")
+        self.machine.devices.append(rtc)
+
+    def _add_virtio(self) -> None:
+        plugged = _assign_slots(self.config)
+        for index in range(layout.VIRTIO_COUNT):
+            line = self.gic.spi(layout.VIRTIO_SPI + index)
+            transport = VirtioMmio(self.memory, line, plugged.get(index))
+            self.memory.add_device(*layout.virtio_range(index), transport, f"virtio-mmio {index}")
+            self.machine.devices.append(transport)
+
+    def _add_vcpus(self) -> None:
+        for index in range(self.config.cpus):
+            vcpu = self.config.accelerator.create_vcpu(self.machine, index, self.config.cpu)
+            vcpu.timer_lines = {name: self.gic.ppi(index, number) for name, number in layout.TIMER_PPIS.items()}
+            self.gic.irq_outputs[index] = vcpu.set_irq
+            self.gic.fiq_outputs[index] = vcpu.set_fiq
+            self.machine.vcpus.append(vcpu)
+
+    def _add_psci(self) -> None:
+        psci = Psci(self.machine, lambda address: isinstance(self.memory.find(address), Ram))
+
+        def hypercall(vcpu: Vcpu, regs: list[int]) -> int:
+            with self.machine.lock:
+                return psci.call(vcpu, regs)
+
+        self.machine.hypercall = hypercall
+
+    # Starting
+
+    def _add_boot(self) -> None:
+        if self.config.firmware is not None:
+            self._add_firmware(self.config.firmware)
+        elif self.config.kernel is not None:
+            self._add_kernel()
+        else:  # only good for looking at the device tree
+            self.machine.device_tree = self._device_tree(None)
+
+    def _add_firmware(self, firmware: bytes) -> None:
+        """Code in flash, which looks for the device tree at the start of RAM."""
+        if len(firmware) > layout.FLASH.size:
+            raise UserError(f"-bios: {len(firmware)} bytes do not fit the flash of {layout.FLASH.size} bytes")
+        flash = self.memory.add_ram(*layout.FLASH, "flash", readonly=True)
+        flash.view[: len(firmware)] = firmware
+        self._start_with(lambda: None, _RESET_VECTOR, 0, None, layout.RAM_BASE, self.ram.end)
+
+    def _add_kernel(self) -> None:
+        plan = arm_boot.place(self.config.kernel, self.config.initrd, self.ram.base, self.ram.size)
+
+        def load() -> None:
+            for address, data in plan.blobs:
+                self.memory.write_bytes(address, data)
+
+        context = plan.tree if plan.passes_tree else 0
+        self._start_with(load, plan.entry, context, plan.initrd, plan.tree, plan.tree_end)
+
+    def _start_with(
+        self,
+        load: Callable[[], None],
+        entry: int,
+        context: int,
+        initrd: tuple[int, int] | None,
+        tree: int,
+        tree_end: int,
+    ) -> None:
+        size = len(self._device_tree(initrd))
+        fits = tree + size <= tree_end
+        if not fits and context:
+            raise UserError(
+                f"the device tree's {size} bytes do not fit above kernel and initrd; give more memory with -m"
+            )
+
+        def start() -> None:
+            load()
+            # Made anew, so that each boot has its own seeds.
+            self.machine.device_tree = self._device_tree(initrd)
+            if fits:
+                self.memory.write_bytes(tree, self.machine.device_tree)
+            self.machine.vcpus[0].power(entry, context)
+
+        self.machine.device_tree = self._device_tree(initrd)
+        self.machine.on_reset.append(start)
+
+    def _device_tree(self, initrd: tuple[int, int] | None) -> bytes:
+        config = self.config
+        tree = virt_tree.TreeConfig(
+            config.cpus,
+            # The model "max" is no product; the binding has a name for such CPUs.
+            "arm,armv8" if config.cpu == "max" else f"arm,{config.cpu}",
+            config.ram_size,
+            config.append,
+            initrd,
+            config.random_bytes if config.randomness else None,
+        )
+        return virt_tree.generate(tree) if config.dtb is None else virt_tree.adapt(config.dtb, tree)
+
+
+def _check(config: BoardConfig) -> None:
+    if not 1 <= config.cpus <= layout.MAX_CPUS:
+        raise UserError(f"-smp {config.cpus}: 'virt' has 1 to {layout.MAX_CPUS} CPUs, as many as its GICv2 serves")
+    if not 0 < config.ram_size <= layout.MAX_RAM:
+        raise UserError(f"-m: {config.ram_size} bytes of memory; 'virt' takes up to {layout.MAX_RAM >> 30}G")
+
+
+def _make_rng(config: BoardConfig, device: DeviceConfig) -> VirtioDevice:
+    return VirtioRng(config.random_bytes)
+
+
+def _make_console(config: BoardConfig, device: DeviceConfig) -> VirtioDevice:
+    return VirtioConsole(device.backend)
+
+
+VIRTIO_DEVICES: dict[str, Callable[[BoardConfig, DeviceConfig], VirtioDevice]] = {
+    "virtio-rng-device": _make_rng,
+    "virtio-serial-device": _make_console,
+}
+
+
+def _assign_slots(config: BoardConfig) -> dict[int, VirtioDevice]:
+    """Which transport each device is behind: the one its `bus` names, else the highest free one, as on QEMU's board."""
+    slots: dict[int, VirtioDevice] = {}
+    for device in config.devices:
+        bus = device.properties.get("bus")
+        if bus is not None:
+            slot = _slot_of(device, bus)
+        else:
+            free = [index for index in range(layout.VIRTIO_COUNT) if index not in slots]
+            if not free:
+                raise UserError(f"-device {device.kind}: all {layout.VIRTIO_COUNT} virtio-mmio transports are taken")
+            slot = free[-1]
+        if slot in slots:
+            raise UserError(f"-device {device.kind}: {bus} has a device already ({slots[slot].name})")
+        slots[slot] = VIRTIO_DEVICES[device.kind](config, device)
+    return slots
+
+
+def _slot_of(device: DeviceConfig, bus: str) -> int:
+    number = bus.removeprefix(_BUS_NAME)
+    if not bus.startswith(_BUS_NAME) or not number.isdecimal() or int(number) >= layout.VIRTIO_COUNT:
+        last = layout.VIRTIO_COUNT - 1
+        raise UserError(f"-device {device.kind}: no bus '{bus}'; they are {_BUS_NAME}0 to {_BUS_NAME}{last}")
+    return int(number)

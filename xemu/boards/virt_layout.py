@@ -1,0 +1,50 @@
+"""Addresses and interrupt numbers of the `virt` board: the same as those of QEMU's board of that name.
+
+0x0000_0000  flash                        64 MiB, only with -bios
+0x0800_0000  GIC distributor              4 KiB answer; the device tree says 64 KiB
+0x0801_0000  GIC CPU interface            8 KiB answer; the device tree says 64 KiB
+0x0900_0000  UART (PL011)                 SPI 1
+0x0901_0000  real-time clock (PL031)      SPI 2
+0x0a00_0000  32 virtio-mmio transports    512 bytes each, SPI 16 to 47
+0x4000_0000  RAM                          up to the size asked for
+"""
+
+from typing import NamedTuple
+
+
+class Range(NamedTuple):
+    base: int
+    size: int
+
+
+FLASH = Range(0x0000_0000, 0x0400_0000)
+
+GIC_DISTRIBUTOR = Range(0x0800_0000, 0x1000)
+GIC_CPU_INTERFACE = Range(0x0801_0000, 0x2000)
+# What the device tree promises for each; the rest of it answers nothing, on QEMU's board too.
+GIC_TREE_SIZE = 0x1_0000
+GIC_LINES = 288  # 32 private ones and 256 shared
+MAX_CPUS = 8  # of a GICv2
+
+UART = Range(0x0900_0000, 0x1000)
+UART_SPI = 1
+
+RTC = Range(0x0901_0000, 0x1000)
+RTC_SPI = 2
+
+VIRTIO_COUNT = 32
+VIRTIO_BASE = 0x0A00_0000
+VIRTIO_SIZE = 0x200
+VIRTIO_SPI = 16  # of the first; the others follow
+
+RAM_BASE = 0x4000_0000
+MAX_RAM = 8 << 30
+
+# The generic timers' private interrupts, by the names of Vcpu.timer_lines.
+TIMER_PPIS = {"sec": 29, "phys": 30, "virt": 27, "hyp": 26}
+
+APB_CLOCK_HZ = 24_000_000
+
+
+def virtio_range(index: int) -> Range:
+    return Range(VIRTIO_BASE + index * VIRTIO_SIZE, VIRTIO_SIZE)

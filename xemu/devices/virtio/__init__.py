@@ -1,0 +1,1 @@
+"""Virtio devices (OASIS Virtual I/O Device specification 1.2) behind the memory-mapped transport."""
