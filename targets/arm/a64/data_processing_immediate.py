@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from jit.ir import Value
-from jit.types import I64
-from targets.arm.a64.lift import A64, Insn
+from jit.types import I1, I64
+from targets.arm.a64.lift import A64, Insn, Reg
 from targets.arm.a64.row import row
 
 
 def add_with_carry(b: A64, x: Value, y: Value, carry: Value) -> tuple[Value, Value, Value, Value, Value]:
     """AddWithCarry(x, y, carry_in) of the manual: (result, n, z, c, v)."""
-    partial = x + y
-    result = partial + carry.zext(x.type)
-    carry_out = partial.ult(x) | result.ult(partial)
-    overflow = ((x ^ result) & (y ^ result)).slt(0)
+    partial, carry_in = x + y, carry.zext(x.type)
+    result = partial + carry_in
+    carry_out = b.op("uaddo", x, y, type=I1) | b.op("uaddo", partial, carry_in, type=I1)
+    # both sums overflow only where the second undoes the first
+    overflow = b.op("saddo", x, y, type=I1) ^ b.op("saddo", partial, carry_in, type=I1)
     return result, result.slt(0), result.eq(0), carry_out, overflow
 
 
@@ -23,16 +24,33 @@ def add_sub(b: A64, x: Value, y: Value, *, sub: bool, setflags: bool) -> Value:
     """x + y or x - y, with flags where asked."""
     result = x - y if sub else x + y
     if setflags:
-        c = y.ule(x) if sub else result.ult(x)
-        v = ((x ^ y) & (x ^ result)) if sub else ((x ^ result) & (y ^ result))
-        b.set_nzcv(result.slt(0), result.eq(0), c, v.slt(0))
+        c = y.ule(x) if sub else b.op("uaddo", x, y, type=I1)
+        v = b.op("ssubo" if sub else "saddo", x, y, type=I1)
+        b.set_nzcv(result.slt(0), result.eq(0), c, v)
     return result
+
+
+def is_zr(n: int) -> int:
+    """Shape of a register field: whether it names ZR.  Only where that saves much in very common code."""
+    return int(n == 31)
+
+
+FLAGS_ONLY = {"Rd": is_zr}  # CMP, CMN and TST write flags and no register
+
+
+def set_flagged(b: A64, i: Insn, result: Value) -> None:
+    """Write Rd of a row that has the FLAGS_ONLY shape."""
+    if not i.Rd:
+        b.set_X(Reg("Rd"), result)
 
 
 def add_sub_immediate(b: A64, i: Insn, *, sub: bool, setflags: bool) -> None:
     imm = i.hole("imm", lambda f: f.imm12 << (12 * f.sh), 0, 0xFFF000)
     result = add_sub(b, b.XSP(i.Rn, i.datasize), imm.resize(i.datasize), sub=sub, setflags=setflags)
-    (b.set_X if setflags else b.set_XSP)(i.Rd, result)
+    if setflags:
+        set_flagged(b, i, result)
+    else:
+        b.set_XSP(i.Rd, result)
 
 
 def decode_bit_masks(n: int, imms: int, immr: int, width: int) -> int | None:
@@ -63,7 +81,7 @@ def logical_immediate(b: A64, i: Insn, *, op: str, setflags: bool = False) -> No
     result = b.op(op, b.X(i.Rn, i.datasize), mask)
     if setflags:
         b.set_nz(result)
-        b.set_X(i.Rd, result)
+        set_flagged(b, i, result)
     else:
         b.set_XSP(i.Rd, result)
 
@@ -132,14 +150,14 @@ def pc_relative(b: A64, i: Insn, *, page: bool) -> None:
 def _addsub(name: str, bits: str, *, sub: bool, setflags: bool, capstone: str) -> Any:
     return row(
         f"{name} (immediate)", f"sf {bits} 100010 sh imm12 Rn Rd", add_sub_immediate, holes="sh", capstone=capstone,
-        sub=sub, setflags=setflags,
+        shape_of=FLAGS_ONLY if setflags else None, sub=sub, setflags=setflags,
     )  # fmt: skip
 
 
 def _logical(name: str, opc: str, op: str, *, setflags: bool = False, capstone: str) -> Any:
     return row(
         f"{name} (immediate)", f"sf {opc} 100100 N immr imms Rn Rd", logical_immediate, holes="N", where=_valid_mask,
-        capstone=capstone, op=op, setflags=setflags,
+        shape_of=FLAGS_ONLY if setflags else None, capstone=capstone, op=op, setflags=setflags,
     )  # fmt: skip
 
 
