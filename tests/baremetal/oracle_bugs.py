@@ -108,7 +108,7 @@ def _device_alignment() -> Iterator[OracleBug]:
             printed="ok",
             correct=correct,
             why="QEMU 7.2 does not look at the memory type (9.0 does)",
-            manual="B2.5.2 Alignment of data accesses: unaligned to any Device memory, or DC ZVA there, is an Alignment fault",
+            manual="B2.5.2 Alignment of data accesses; DC ZVA: Device memory takes Alignment faults",
         )
 
 
@@ -132,8 +132,33 @@ def _cache_maintenance() -> Iterator[OracleBug]:
             printed="ok",
             correct=correct,
             why="QEMU implements data cache maintenance as nothing at all",
-            manual="D8.16 MMU fault types: faults on cache maintenance; DCInstNeedsTranslation() (CLIDR_EL1.LoC isn't 0)",
+            manual="D8.16 faults on cache maintenance; DCInstNeedsTranslation() where CLIDR_EL1.LoC isn't 0",
         )
+
+
+def _par_shareability() -> Iterator[OracleBug]:
+    def line(title: str, r1: str, r0: str) -> OracleBug:
+        def rest(shareability: int) -> str:
+            el1 = f"{int(r1, 16) | shareability << 7:x}"
+            el0 = el1 if r0 == r1 else r0
+            return f"r1={el1} w1={el1} r0={el0} w0={el0}"
+
+        return OracleBug(
+            program=f"mmu_at_{granule}",
+            under=title,
+            name="",
+            printed=rest(0),
+            correct=rest(2),
+            why="QEMU 7.2 copies the descriptor's shareability",
+            manual="D19.2 PAR_EL1.SH: 0b10 for Device and Normal non-cacheable memory; PAREncodeShareability()",
+        )
+
+    for granule in ("4k", "16k", "64k"):
+        yield line("MMU off", "42000a00", "42000a00")
+        yield line("L3 nc", "4400000042000a00", "81f")
+        yield line("L3 device", "42000a00", "81f")
+        yield line("L3 gre", "c00000042000a00", "81f")
+        yield line("uart", "9000a00", "81f")
 
 
 ORACLE_BUGS: tuple[OracleBug, ...] = (
@@ -141,6 +166,7 @@ ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_reserved_blocks(),
     *_device_alignment(),
     *_cache_maintenance(),
+    *_par_shareability(),
     OracleBug(
         program="exc_el0",
         name="TDCC=1 mdccsr",

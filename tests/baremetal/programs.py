@@ -54,6 +54,8 @@ PROGRAMS: tuple[Program, ...] = (
         "mmu_access",
         defines=("PLACES=1",),
     ),
+    *_granules("mmu_at", "AT S1E1R, S1E1W, S1E0R, S1E0W and what PAR_EL1 says"),
+    *_granules("mmu_tlb", "what TLBI, ASIDs, global entries and the contiguous bit do"),
     *_granules("mmu_ranges", "sizes of the address ranges"),
     *_granules("mmu_controls", "EPD, TBI, halves of different sizes"),
 )
