@@ -365,17 +365,30 @@ def _ptradd(c: _FunctionText, v: Value) -> str:
     return c.let(f"getelementptr i8, {c.typed(v.args[0])}, i64 {c.ref(v.args[1])}")
 
 
+def _ordered(t: Type) -> bool:
+    """Whether hosts have an atomic access of this type: a wider atomic load would be a compare and exchange."""
+    return t.is_int and not t.lanes and t.bits in (8, 16, 32, 64)
+
+
 def _ld(c: _FunctionText, v: Value) -> str:
-    out = c.let(f"load {llvm_type(v.type)}, {c.typed(v.args[0])}, align 1")
-    if v.attrs["order"] == "acquire":  # a fence orders like an acquire load and takes any alignment
-        c.put("fence acquire")
+    t, p = v.type, c.typed(v.args[0])
+    if v.attrs["order"] == "plain":
+        return c.let(f"load {llvm_type(t)}, {p}, align 1")
+    if _ordered(t):
+        return c.let(f"load atomic {llvm_type(t)}, {p} seq_cst, align {t.bytes}")
+    out = c.let(f"load {llvm_type(t)}, {p}, align 1")
+    c.put("fence acquire")
     return out
 
 
 def _st(c: _FunctionText, v: Value) -> None:
-    if v.attrs["order"] == "release":
-        c.put("fence release")
-    c.put(f"store {c.typed(v.args[1])}, {c.typed(v.args[0])}, align 1")
+    t, p = v.args[1].type, f"{c.typed(v.args[1])}, {c.typed(v.args[0])}"
+    if v.attrs["order"] == "plain":
+        c.put(f"store {p}, align 1")
+    elif _ordered(t):
+        c.put(f"store atomic {p} seq_cst, align {t.bytes}")
+    else:
+        raise IRError(f"no ordered store of {t}")
 
 
 def _cmpxchg(c: _FunctionText, v: Value) -> str:
@@ -444,7 +457,7 @@ def _result(c: _FunctionText, v: Value) -> str:
 
 def _call(c: _FunctionText, v: Value) -> str | None:
     name, t = v.attrs["name"], llvm_type(v.type)
-    slot = c.m.slots.get(name) if c.f.kind == "stencil" else None
+    slot = c.m.slots.get(name)
     if slot is None or name in c.m.defined:
         c.m.need(f'declare dso_local {t} @"{name}"({", ".join(["ptr", *(llvm_type(a.type) for a in v.args)])})')
         target = f'@"{name}"'

@@ -117,8 +117,20 @@ _ROWS = [
     # host memory
     _op("ptradd", "ptr i64 -> ptr", "The address plus a signed byte offset."),
     _op("ptrtoint", "ptr -> i64", "The address as a number (for comparing; never made a pointer again)."),
-    _op("ld", "ptr -> *", "Little-endian load, any alignment; order: plain, acquire.", "read", "order"),
-    _op("st", "ptr a:any ->", "Little-endian store, any alignment; order: plain, release.", "write", "order"),
+    _op(
+        "ld",
+        "ptr -> *",
+        "Little-endian load, any alignment; order acquire: aligned, later accesses stay behind.",
+        "read",
+        "order",
+    ),
+    _op(
+        "st",
+        "ptr a:any ->",
+        "Little-endian store, any alignment; order release: aligned, earlier accesses and later acquires keep side.",
+        "write",
+        "order",
+    ),
     _op(
         "cmpxchg",
         "ptr a:int a -> a",

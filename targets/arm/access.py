@@ -7,8 +7,10 @@ byte's page, so a misaligned access is fast and only one that crosses a page is 
 
 from __future__ import annotations
 
-from jit.ir import Builder, Value
-from jit.types import I32, I64, PTR, Type
+from collections.abc import Callable, Sequence
+
+from jit.ir import Builder, Function, Value
+from jit.types import I32, I64, I128, PTR, Type
 from targets.arm.env import ENV
 
 TLB_BITS = 10
@@ -16,16 +18,22 @@ ENTRY_BITS = 5
 PAGE_MASK = -4096
 TAG_READ, TAG_WRITE, ADDEND = 0, 8, 16
 
-# The descriptor that slow paths get: size in bytes, then flags
-UNPRIV, ALIGNED, WRITE = 1 << 8, 1 << 9, 1 << 10
+# The descriptor that slow paths get: size of an element in bytes, flags, and for `*_elements` their number
+UNPRIV, ALIGNED, WRITE, ATOMIC = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+COUNT_SHIFT = 16
 
 
-def _probe(b: Builder, va: Value, size: int, tag: int, unpriv: bool) -> tuple[Value, Value]:
-    """(hit, entry) of the soft TLB."""
+def _probe(b: Builder, va: Value, size: int, tag: int, unpriv: bool, align: int = 1) -> tuple[Value, Value]:
+    """(hit, entry) of the soft TLB.  An access that must be aligned misses where it isn't: a tag has no low bits."""
     tlb = b.ldenv(ENV.tlb_unpriv if unpriv else ENV.tlb, PTR)
     index = va.lshr(12 - ENTRY_BITS) & (((1 << TLB_BITS) - 1) << ENTRY_BITS)
     entry = b.ptradd(tlb, index)
-    page = (va + (size - 1) if size > 1 else va) & PAGE_MASK
+    if align > 1:
+        if align != size:
+            raise ValueError(f"alignment {align} of a {size}-byte access")
+        page = va & (PAGE_MASK | (align - 1))
+    else:
+        page = (va + (size - 1) if size > 1 else va) & PAGE_MASK
     return b.ld(b.ptradd(entry, tag), I64).eq(page), entry
 
 
@@ -42,13 +50,9 @@ def _descriptor(size: int, unpriv: bool, align: int) -> int:
     return size | (UNPRIV if unpriv else 0) | (ALIGNED if align > 1 else 0)
 
 
-def _aligned(va: Value, align: int, hit: Value) -> Value:
-    return hit & (va & (align - 1)).eq(0) if align > 1 else hit
-
-
 def load(b: Builder, va: Value, type: Type, *, unpriv: bool, order: str, align: int) -> Value:
     size = type.bytes
-    hit, entry = _probe(b, va, size, TAG_READ, unpriv)
+    hit, entry = _probe(b, va, size, TAG_READ, unpriv, align)
 
     def fast() -> Value:
         return b.ld(_host(b, entry, va), type, order)
@@ -59,12 +63,12 @@ def load(b: Builder, va: Value, type: Type, *, unpriv: bool, order: str, align: 
         b.leave_if(status.ne(0), "data_fault")
         return b.ldenv(ENV.scratch, type)
 
-    return b.cond(_aligned(va, align, hit), fast, slow, likely=True)
+    return b.cond(hit, fast, slow, likely=True)
 
 
 def store(b: Builder, va: Value, value: Value, *, unpriv: bool, order: str, align: int) -> None:
     size = value.type.bytes
-    hit, entry = _probe(b, va, size, TAG_WRITE, unpriv)
+    hit, entry = _probe(b, va, size, TAG_WRITE, unpriv, align)
 
     def fast() -> None:
         b.st(_host(b, entry, va), value, order)
@@ -75,19 +79,107 @@ def store(b: Builder, va: Value, value: Value, *, unpriv: bool, order: str, alig
         status = b.call("slow_store", va, b.const(_descriptor(size, unpriv, align) | WRITE), type=I64)
         b.leave_if(status.ne(0), "data_fault")
 
-    b.cond(_aligned(va, align, hit), fast, slow, likely=True)
+    b.cond(hit, fast, slow, likely=True)
 
 
-def host_pointer(b: Builder, va: Value, size: int) -> Value:
-    hit, entry = _probe(b, va, size, TAG_WRITE, False)
+def host_pointer(b: Builder, va: Value, size: int, atomic: bool = True) -> Value:
+    hit, entry = _probe(b, va, size, TAG_WRITE, False, size)
 
     def fast() -> Value:
         return _host(b, entry, va)
 
     def slow() -> Value:
         _note_pc(b)
-        status = b.call("slow_probe", va, b.const(size | ALIGNED | WRITE), type=I64)
+        status = b.call("slow_probe", va, b.const(size | ALIGNED | WRITE | (ATOMIC if atomic else 0)), type=I64)
         b.leave_if(status.ne(0), "data_fault")
         return b.ldenv(ENV.scratch, PTR)
 
-    return b.cond(_aligned(va, size, hit), fast, slow, likely=True)
+    return b.cond(hit, fast, slow, likely=True)
+
+
+def elements(size: int, count: int) -> int:
+    """The descriptor of `count` elements of `size` bytes one behind the other."""
+    return size | count << COUNT_SHIFT
+
+
+def _offsets(types: Sequence[Type]) -> list[int]:
+    """Where each of the types begins when they lie one behind the other, and the total."""
+    out = [0]
+    for t in types:
+        out.append(out[-1] + t.bytes)
+    return out
+
+
+def load_elements(b: Builder, va: Value, types: Sequence[Type], desc: Value, *, unpriv: bool = False) -> list[Value]:
+    """Several values from consecutive memory with one probe.
+
+    desc: what the memory is made of in the manual's sense (see `elements`): on the slow path, each of those elements is
+    an access of its own, in order, with its own alignment and its own fault.
+    """
+    *offsets, total = _offsets(types)
+    hit, entry = _probe(b, va, total, TAG_READ, unpriv)
+
+    def fast() -> list[Value]:
+        host = _host(b, entry, va)
+        return [b.ld(b.ptradd(host, at), t) for t, at in zip(types, offsets, strict=True)]
+
+    def slow() -> list[Value]:
+        _note_pc(b)
+        status = b.call("load_elements", va, desc, type=I64)
+        b.leave_if(status.ne(0), "data_fault")
+        return [b.ldenv(ENV.elements + at, t) for t, at in zip(types, offsets, strict=True)]
+
+    out = b.cond(hit, fast, slow, likely=True)
+    return [out] if isinstance(out, Value) else out
+
+
+def store_elements(b: Builder, va: Value, values: Sequence[Value], desc: Value, *, unpriv: bool = False) -> None:
+    """Several values to consecutive memory with one probe; `desc` as for `load_elements`."""
+    *offsets, total = _offsets([v.type for v in values])
+    hit, entry = _probe(b, va, total, TAG_WRITE, unpriv)
+
+    def fast() -> None:
+        host = _host(b, entry, va)
+        for value, at in zip(values, offsets, strict=True):
+            b.st(b.ptradd(host, at), value)
+
+    def slow() -> None:
+        _note_pc(b)
+        for value, at in zip(values, offsets, strict=True):
+            b.stenv(ENV.elements + at, value)
+        status = b.call("store_elements", va, desc | WRITE, type=I64)
+        b.leave_if(status.ne(0), "data_fault")
+
+    b.cond(hit, fast, slow, likely=True)
+
+
+def _each(name: str, step: Callable[[Builder, Value, Value, Value], Value]) -> Function:
+    """A runtime function (va, desc) -> status that does `step` for each element up to the first fault."""
+    b = Builder(name, ret=I64, args=(I64, I64))
+    va, desc = b.args
+    size, count = desc & 0xFF, desc.lshr(COUNT_SHIFT) & 0xFF
+    one, total = desc & ((1 << COUNT_SHIFT) - 1), size * count
+
+    def body(offset: Value, _status: Value) -> tuple[Value, tuple[Value, Value]]:
+        status = step(b, va + offset, one, b.ptradd(b.env(), offset + ENV.elements))
+        return status.eq(0) & (offset + size).ult(total), (offset + size, status)
+
+    _, status = b.loop((b.const(0), b.const(0)), body)
+    b.ret(status)
+    return b.function
+
+
+def _load_one(b: Builder, va: Value, desc: Value, place: Value) -> Value:
+    status = b.call("slow_load", va, desc, type=I64)
+    b.st(place, b.ldenv(ENV.scratch, I128))  # the next one goes over what is too much of it
+    return status
+
+
+def _store_one(b: Builder, va: Value, desc: Value, place: Value) -> Value:
+    b.stenv(ENV.scratch, b.ld(place, I128))
+    return b.call("slow_store", va, desc, type=I64)
+
+
+def functions() -> list[Function]:
+    """The runtime functions that stencils reach here."""
+    return [_each("load_elements", _load_one), _each("store_elements", _store_one)]

@@ -16,9 +16,18 @@ CONTINUATIONS = (
     "lookup", "exit", "attention", "take_exception", "exception_return", "translate", "data_fault", "undefined_insn",
     "resync",
 )  # fmt: skip
-FUNCTIONS = ("slow_load", "slow_store", "slow_store_pair", "slow_probe")
+FUNCTIONS = ("slow_load", "slow_store", "slow_probe", "load_elements", "store_elements")
 # C functions of the vCPU that native code may call: rare things, and the host clock.
-CALLBACKS = ("clock_gettime", "mmio_read", "mmio_write", "sysreg_read", "sysreg_write", "event", "code_write", "resolve")
+CALLBACKS = (
+    "clock_gettime",
+    "mmio_read",
+    "mmio_write",
+    "sysreg_read",
+    "sysreg_write",
+    "event",
+    "code_write",
+    "resolve",
+)
 
 _ROWS = [
     ("x", I64, 32),
@@ -59,6 +68,7 @@ _ROWS = [
     ("code_base", PTR, 1),
     # a memory access on its slow path: result or value, and what the fault was
     ("scratch", I128, 4),
+    ("elements", I128, 5),  # up to 64 bytes of several elements, and room for what is copied too much
     ("fault_va", I64, 1),
     ("fault_esr", I64, 1),
     ("exc_class", I32, 1),

@@ -162,7 +162,7 @@ class _FlatEvaluator(Evaluator):
 def runtime_functions() -> dict[str, Function]:
     """IR runtime functions that semantics call (beyond memory access): modules that have `functions()`."""
     out: dict[str, Function] = {}
-    for name in ("fp",):
+    for name in ("fp", "access"):
         try:
             module = __import__(f"targets.arm.{name}", fromlist=["functions"])
         except ModuleNotFoundError:
