@@ -13,7 +13,12 @@ RELOC_ABS64 = 257
 MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
 RELATIVE = {282, 283}
 JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
-TRAP = b"\x00\x00\x20\xd4"
+
+
+def jump(distance: int) -> bytes:
+    """A jump to `distance` bytes from its own first byte."""
+    return (0x1400_0000 | (distance >> 2) & 0x03FF_FFFF).to_bytes(4, "little")
+
 ABSOLUTE = {RELOC_ABS64: "Q"}
 
 OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway

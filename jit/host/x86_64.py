@@ -15,7 +15,12 @@ RELOC_PC32, RELOC_PLT32 = 2, 4
 ABSOLUTE = {RELOC_ABS64: "Q", RELOC_ABS32: "I", RELOC_ABS32S: "i", RELOC_ABS16: "H", RELOC_ABS8: "B"}
 RELATIVE = {RELOC_PC32, RELOC_PLT32}
 JUMP_SIZE, JUMP_OPCODES = 5, (b"\xe9",)  # jmp rel32: a stencil's tail call to the code behind it; cut off where last
-TRAP = b"\xcc"
+
+
+def jump(distance: int) -> bytes:
+    """A jump to `distance` bytes from its own first byte."""
+    return b"\xe9" + (distance - 5).to_bytes(4, "little", signed=True)
+
 
 # The small code model stores any symbol as a sign-extended imm32, whatever its declared range: a wide hole is
 # therefore first moved to a register behind an empty asm, which LLVM does not look through.

@@ -81,6 +81,9 @@ _ROWS = [
     ("ram_size", I64, 1),
     ("ram_host", PTR, 1),
     ("ram_flags", PTR, 1),
+    ("dirs", PTR, 1),  # directories of all modes, dir_bytes each
+    ("dir_bytes", I64, 1),
+    ("step_mode", I64, 1),  # 4 while software step is active at the present EL (Mode.step), else 0
     ("page_dir", PTR, 2),  # per EL: pointers to entry tables by RAM page
     ("slots", PTR, 1),
     ("slot", I64, 1),

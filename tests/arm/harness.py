@@ -17,7 +17,7 @@ from jit.host import host_module
 from jit.ir import Builder, Function
 from jit.stencil import Fixup, Piece, compile_functions, fill
 from jit.types import I32, I64, PTR
-from targets.arm.a64.lift import A64, Mode, hole_values, lift
+from targets.arm.a64.lift import A64, Mode, hole_values, lift, mode_for_fpcr
 from targets.arm.a64.row import Row
 from targets.arm.a64.table import Decoder
 from targets.arm.env import CALLBACK_AT, CONTINUATIONS, ENV, FUNCTIONS, SLOTS
@@ -140,10 +140,7 @@ class Flat:
 
 def mode_of(s: State) -> Mode:
     """The block mode that a start state implies."""
-    from targets.arm.a64 import lift as lift_module
-
-    make = getattr(lift_module, "mode_for_fpcr", None)
-    return make(Mode(), s.fpcr) if make else Mode()
+    return mode_for_fpcr(Mode(), s.fpcr)
 
 
 class _FlatEvaluator(Evaluator):

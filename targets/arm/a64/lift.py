@@ -14,7 +14,7 @@ of the manual's pseudo-code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,26 +44,48 @@ class Reg:
 class Mode:
     """What of the CPU's state blocks depend on besides their bytes.  A block is found by page, offset and mode.
 
-    el: exception level.  fp: FP and SIMD are not trapped by CPACR_EL1.FPEN.  step: software step is active.
+    el: exception level (0 or 1).  fp: FP and SIMD are not trapped by CPACR_EL1.FPEN.  step: software step is active.
+    fpx: FPCR has DN, FZ or AHP set, so that FP code takes the general path.
+    The order of the fields is the order of bits in `key`; targets/arm/dispatch.py computes the same in IR.
     """
 
     el: int = 1
     fp: bool = True
     step: bool = False
+    fpx: bool = False
 
     @property
     def key(self) -> int:
-        return self.el | self.fp << 1 | self.step << 2
+        return self.el | self.fp << 1 | self.step << 2 | self.fpx << 3
+
+    @classmethod
+    def from_key(cls, key: int) -> Mode:
+        return cls(key & 1, bool(key & 2), bool(key & 4), bool(key & 8))
+
+
+MODES = 16  # number of keys
+
+
+def mode_for_fpcr(mode: Mode, fpcr: int) -> Mode:
+    """`mode` with what FPCR adds: AHP, DN and FZ are bits 26..24."""
+    return replace(mode, fpx=bool(fpcr & (7 << 24)))
 
 
 class Insn:
     """The fields of the instruction being lifted.  Reading a hole field gives its IR value."""
 
     def __init__(self, b: A64, row: Row, shape: tuple[int, ...], mode: Mode, near: bool) -> None:
-        self.row, self.mode, self.near = row, mode, near
+        self.row, self.near = row, near
+        self._mode, self.mode_used = mode, False
         self._b = b
         self._shape = {p.name: v for p, v in zip(row.shape_parts, shape, strict=True)}
         self._width = {p.name: p.width for p in row.parts}
+
+    @property
+    def mode(self) -> Mode:
+        """The block's mode.  Asking for it makes the stencil one of this mode only."""
+        self.mode_used = True
+        return self._mode
 
     def __getattr__(self, name: str) -> Any:
         if name in self._shape:

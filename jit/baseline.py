@@ -1,0 +1,367 @@
+"""The baseline engine: guest code becomes host code by copying stencils and filling their holes.
+
+A page of guest code in one mode has an *entry table*: for each instruction the offset of its host code in the code
+cache, or 0, where the `translate` continuation stands.  Any translated instruction is an entry, so no instruction of a
+page is translated twice.  Code holds no virtual address: jumps inside the page are direct, all others go through
+`lookup`.  A jump to code that is not there yet goes to a *link* (set pc, go to lookup) and is redirected once it is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from jit.codecache import CacheFull, CodeCache
+from jit.frontend import Decoded, Frontend
+from jit.host import host_module
+from jit.ir import Function
+from jit.stencil import Piece, compile_functions, fill
+
+PAGE = 4096
+MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
+CODE_RESERVE = 64 << 10  # room for the largest block: no translation starts with less
+
+
+@dataclass(slots=True)
+class Code:
+    """A word's stencil with all its holes filled but those that depend on its place."""
+
+    data: bytes
+    pc: tuple[tuple[int, str, int], ...]  # (offset, format, addend): the instruction's offset in its page
+    taken: tuple[int, ...]  # offsets of 32-bit displacements to the branch target
+    constants: tuple[tuple[int, int], ...]  # (offset, address + addend) of pc-relative operands
+    falls: bool
+
+
+@dataclass(slots=True, eq=False)
+class CodePage:
+    """Translations of one physical page in one mode."""
+
+    number: int
+    mode: int
+    table: Any  # ctypes array of u32 in the table arena
+    address: int
+    pending: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)  # target: (place, is a link) to patch
+
+
+@dataclass(slots=True)
+class Stats:
+    blocks: int = 0
+    insns: int = 0
+    words: int = 0
+    shapes: set[Any] = field(default_factory=set)
+    stencils: int = 0
+    flushes: int = 0
+    invalidated: int = 0
+
+
+class TableArena:
+    """Entry tables: 4 KiB each from a large, lazily backed mapping."""
+
+    def __init__(self, count: int = 1 << 17) -> None:
+        self._map = mmap.mmap(-1, count * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self.count, self.used, self.free = count, 1, list[int]()  # table 0 stays empty for ever
+
+    @property
+    def empty(self) -> int:
+        """Address of a table whose entries all lead to `translate`."""
+        return self.base
+
+    def take(self) -> int:
+        if self.used >= self.count:
+            raise CacheFull
+        self.used += 1
+        return self.base + (self.used - 1) * PAGE
+
+    def clear(self) -> None:
+        ctypes.memset(self.base, 0, self.used * PAGE)
+        self.used = 1
+
+
+class Baseline:
+    """Translates, places and invalidates.  One for all vCPUs of a machine; callers hold `lock`."""
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        slots: Mapping[str, int],
+        runtime: Iterable[Function],
+        poll: Function,
+        link: Function,
+        read_page: Callable[[int], bytes],
+        cache: CodeCache | None = None,
+    ) -> None:
+        self.frontend, self.slots = frontend, slots
+        self.host: ModuleType = host_module()
+        self.cache = cache or CodeCache()
+        self.tables = TableArena()
+        self.lock = threading.RLock()
+        self.stats = Stats()
+        self.read_page = read_page
+        self.pages: dict[tuple[int, int], CodePage] = {}
+        self.modes_of: dict[int, list[CodePage]] = {}
+        self._pieces: dict[Any, Piece] = {}
+        self._words: dict[int, dict[int, tuple[Decoded, list[Code | None]]]] = {}
+        self._constants: dict[bytes, int] = {}
+        self.symbols: dict[str, int] = {}
+        self.on_translate: Callable[[CodePage, int, list[Decoded]], None] | None = None
+        self._place_runtime([*runtime, poll, link])
+        self.poll_piece, self.link_piece = self._runtime_pieces[poll.name], self._runtime_pieces[link.name]
+        self._link_code = self._fill_word(self.link_piece, {})
+        self._poll_code = self._fill_word(self.poll_piece, {})
+        self.cache.keep()
+
+    # -- runtime ------------------------------------------------------------------------------------------------------
+    def _place_runtime(self, functions: list[Function]) -> None:
+        """`translate` is placed first, at offset 0, so that an empty entry leads to it."""
+        pieces = self._runtime_pieces = compile_functions(functions, self.slots)
+        order = sorted(pieces, key=lambda n: n != "translate")
+        offsets = {name: self.cache.reserve(len(pieces[name].code) + self.host.JUMP_SIZE) for name in order}
+        self.symbols = {name: self.cache.base + at for name, at in offsets.items()}
+        for name in order:
+            self._place_at(offsets[name], pieces[name])
+
+    def _place_at(self, offset: int, piece: Piece) -> None:
+        code, place = bytearray(piece.code), self.cache.base + offset
+        for fx in piece.fixups:
+            fill(code, fx, self._constant(fx.data) if fx.data else self.symbols.get(fx.name, place), place)
+        self.cache.write[offset : offset + len(code)] = bytes(code)
+
+    def _constant(self, data: bytes) -> int:
+        """Address of constant-pool data, shared by content."""
+        found = self._constants.get(data)
+        if found is None:
+            at = self.cache.reserve(len(data), 64)
+            self.cache.write[at : at + len(data)] = data
+            found = self._constants[data] = self.cache.base + at
+        return found
+
+    # -- words --------------------------------------------------------------------------------------------------------
+    def _decoded(self, word: int, mode: int) -> tuple[Decoded, list[Code | None]]:
+        words = self._words.setdefault(mode, {})
+        found = words.get(word)
+        if found is None:
+            found = words[word] = (self.frontend.decode(word, mode), [None, None])
+            self.stats.words += 1
+        return found
+
+    def _key(self, d: Decoded, mode: int, near: bool) -> Any:
+        return d.key, near and d.displacement is not None, self.frontend.shape_mode(d, mode)
+
+    def _compile(self, wanted: dict[Any, tuple[Decoded, bool]], mode: int) -> None:
+        """Make the stencils that a block lacks, in one module."""
+        functions: list[Function] = []
+        names: dict[str, Any] = {}
+        for d, near in wanted.values():
+            f = self.frontend.lift(d, mode, near)
+            key = self._key(d, mode, near)  # known for sure only once the shape has been lifted
+            if key in self._pieces:
+                continue
+            f.name = f"s{len(self._pieces) + len(functions)}"
+            names[f.name] = key
+            functions.append(f)
+        for name, piece in compile_functions(functions, self.slots).items() if functions else ():
+            self._pieces[names[name]] = piece
+        self.stats.stencils = len(self._pieces)
+
+    def _code(self, d: Decoded, codes: list[Code | None], mode: int, near: bool) -> Code:
+        code = codes[near]
+        if code is None:
+            piece = self._pieces[self._key(d, mode, near)]
+            self.stats.shapes.add(d.key)
+            code = codes[near] = self._fill_word(piece, self.frontend.holes(d, mode, near))
+        return code
+
+    def _fill_word(self, piece: Piece, values: Mapping[str, int]) -> Code:
+        data = bytearray(piece.code)
+        pc: list[tuple[int, str, int]] = []
+        taken: list[int] = []
+        constants: list[tuple[int, int]] = []
+        for fx in piece.fixups:
+            if fx.data:
+                constants.append((fx.offset, self._constant(fx.data) + fx.addend))
+            elif fx.name == "PC":
+                pc.append((fx.offset, "<" + fx.fmt, fx.addend))
+            elif fx.name == "TAKEN":
+                taken.append(fx.offset)
+            elif fx.name == "NEXT":
+                fill(data, fx, len(data), 0)  # relative to the piece itself, wherever it is
+            else:
+                fill(data, fx, values[fx.name], 0)
+        return Code(bytes(data), tuple(pc), tuple(taken), tuple(constants), piece.falls_through)
+
+    # -- blocks -------------------------------------------------------------------------------------------------------
+    def page(self, number: int, mode: int) -> CodePage:
+        """The code page of physical page `number`; made, with an empty table, where there is none."""
+        key = (number, mode)
+        found = self.pages.get(key)
+        if found is None:
+            address = self.tables.take()
+            table = (ctypes.c_uint32 * (PAGE // 4)).from_address(address)
+            found = self.pages[key] = CodePage(number, mode, table, address)
+            self.modes_of.setdefault(number, []).append(found)
+        return found
+
+    def translate(self, page: CodePage, offset: int) -> None:
+        """Translate from byte `offset` of the page until code that is there, a jump, or the page's end."""
+        if self.cache.used + CODE_RESERVE > self.cache.size:
+            raise CacheFull
+        insns = self._scan(page, offset)
+        self._emit(page, offset, insns)
+        self.stats.blocks += 1
+        self.stats.insns += len(insns)
+        if self.on_translate:
+            self.on_translate(page, offset, [d for d, _, _ in insns])
+
+    def _scan(self, page: CodePage, offset: int) -> list[tuple[Decoded, list[Code | None], bool]]:
+        """Decode the block and compile what it lacks."""
+        mode, table = page.mode, page.table
+        step = self.frontend.insn_size
+        words = self._words.setdefault(mode, {})
+        limit = min(PAGE, offset + MAX_BLOCK * step)
+        raw = struct.unpack(f"<{(limit - offset) // 4}I", self.read_page(page.number)[offset:limit])
+        insns: list[tuple[Decoded, list[Code | None], bool]] = []
+        wanted: dict[Any, tuple[Decoded, bool]] = {}
+        at = offset
+        for word in raw:
+            if insns and table[at >> 2]:
+                break
+            entry = words.get(word) or self._decoded(word, mode)
+            d, codes = entry
+            near = d.displacement is not None and 0 <= at + d.displacement < PAGE
+            if codes[near] is None:
+                key = self._key(d, mode, near)
+                if key not in self._pieces:
+                    wanted[key] = (d, near)
+            insns.append((d, codes, near))
+            at += step
+            if d.ends == "jump" or d.ends == "sync":
+                break
+        if wanted:
+            self._compile(wanted, mode)
+        return insns
+
+    def _emit(self, page: CodePage, offset: int, insns: list[tuple[Decoded, list[Code | None], bool]]) -> None:
+        mode, table, step = page.mode, page.table, self.frontend.insn_size
+        start = self.cache.reserve(0)
+        chunks: list[bytes] = []
+        fixes: list[tuple[int, str, int]] = []
+        jumps: list[tuple[int, int]] = []  # (place of a displacement, target offset in the page)
+        constants: list[tuple[int, int]] = []
+        entries: list[int] = []
+        at, pc = 0, offset
+        for d, codes, near in insns:
+            entries.append(start + at)
+            code = codes[near] or self._code(d, codes, mode, near)
+            if near and d.displacement is not None and d.displacement <= 0:
+                at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
+            for place in code.taken:
+                jumps.append((at + place, pc + (d.displacement or 0)))
+            at = self._append(code, at, pc, chunks, fixes, constants)
+            pc += step
+        if insns[-1][0].ends not in ("jump", "sync"):
+            at = self._go_on(page, pc, start, at, chunks, fixes, constants)
+        at = self._resolve(page, jumps, start, at, chunks, fixes, constants, dict(zip(range(offset, pc, step), entries)))
+        buffer = bytearray(b"".join(chunks))
+        for place, fmt, value in fixes:
+            struct.pack_into(fmt, buffer, place, value)
+        base = self.cache.base + start
+        for place, address in constants:
+            struct.pack_into("<i", buffer, place, address - (base + place))
+        self.cache.reserve(len(buffer))
+        self.cache.write[start : start + len(buffer)] = bytes(buffer)
+        for k, entry in enumerate(entries, offset // step):
+            table[k] = entry
+        self._settle(page, range(offset, pc, step))
+
+    def _append(
+        self, code: Code, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
+        constants: list[tuple[int, int]],
+    ) -> int:  # fmt: skip
+        chunks.append(code.data)
+        for place, fmt, addend in code.pc:
+            fixes.append((at + place, fmt, pc + addend))
+        for place, address in code.constants:
+            constants.append((at + place, address))
+        return at + len(code.data)
+
+    def _go_on(
+        self, page: CodePage, pc: int, start: int, at: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
+        constants: list[tuple[int, int]],
+    ) -> int:  # fmt: skip
+        """Behind the last instruction: a jump to the next one's code, or a link that can become that jump."""
+        target = page.table[pc >> 2] if pc < PAGE else 0
+        if target:
+            chunks.append(self.host.jump(target - (start + at)))
+            return at + len(chunks[-1])
+        if pc < PAGE:
+            page.pending.setdefault(pc, []).append((start + at, True))
+        return self._append(self._link_code, at, pc, chunks, fixes, constants)
+
+    def _resolve(
+        self, page: CodePage, jumps: list[tuple[int, int]], start: int, at: int, chunks: list[bytes],
+        fixes: list[tuple[int, str, int]], constants: list[tuple[int, int]], here: dict[int, int],
+    ) -> int:  # fmt: skip
+        """Aim direct branches: at code that is there, or at a link behind the block."""
+        links: dict[int, int] = {}
+        for place, target in jumps:
+            entry = here.get(target) or page.table[target >> 2]
+            if not entry:
+                entry = links.get(target, 0)
+                if not entry:
+                    entry = links[target] = start + at
+                    at = self._append(self._link_code, at, target, chunks, fixes, constants)
+                page.pending.setdefault(target, []).append((start + place, False))
+            fixes.append((place, "<i", entry - (start + place + 4)))
+        return at
+
+    def _settle(self, page: CodePage, offsets: Iterable[int]) -> None:
+        """Redirect the jumps that waited for these instructions."""
+        if not page.pending:
+            return
+        write, table = self.cache.write, page.table
+        for offset in offsets:
+            for place, is_link in page.pending.pop(offset, ()):
+                target = table[offset >> 2]
+                if is_link:
+                    jump = self.host.jump(target - place)
+                    write[place : place + len(jump)] = jump
+                else:
+                    write[place : place + 4] = struct.pack("<i", target - (place + 4))
+
+    # -- invalidation -------------------------------------------------------------------------------------------------
+    def has_code(self, number: int) -> bool:
+        return number in self.modes_of
+
+    def invalidate(self, number: int, offset: int, size: int) -> bool:
+        """Bytes of a page were written: drop its translations if one of them was translated.  True if so."""
+        first, last = offset >> 2, (offset + size - 1) >> 2
+        hit = False
+        for page in self.modes_of.get(number, ()):
+            if any(page.table[first : last + 1]):
+                ctypes.memset(page.address, 0, PAGE)
+                page.pending.clear()
+                self.stats.invalidated += 1
+                hit = True
+        return hit
+
+    def clear(self) -> list[int]:
+        """Drop all translations (the cache is full); gives the pages that had some."""
+        numbers = list(self.modes_of)
+        self.pages.clear()
+        self.modes_of.clear()
+        self.tables.clear()
+        self.cache.clear()
+        self._constants = {k: a for k, a in self._constants.items() if a < self.cache.base + self.cache.kept}
+        for words in self._words.values():
+            for _, codes in words.values():
+                codes[:] = [None, None]
+        self.stats.flushes += 1
+        return numbers
