@@ -86,6 +86,11 @@ def random_word(row: Row, rng: random.Random) -> int:
             regs = [p for p in row.parts if p.name[0] == "R" and p.width == 5]
             for p in regs:
                 word = word & ~(31 << p.low) | rng.choice((31, 0, 1, 2, rng.randrange(32))) << p.low
+        if rng.randrange(4) == 0:  # small displacements, positive and negative
+            for p in row.parts:
+                if p.name.startswith("imm") and p.width >= 7:
+                    small = rng.randrange(-40, 40) & ((1 << p.width) - 1)
+                    word = word & ~(((1 << p.width) - 1) << p.low) | small << p.low
         if row.matches(word):
             return word
     raise AssertionError(f"no word matches row {row.name}")

@@ -1,6 +1,6 @@
 """Runs A64 instructions without a machine: the same start state on the reference engine, as stencils, and in Unicorn.
 
-Memory is flat: one page of code and a few pages of data; everything else faults.  The runtime that stencils call is
+Memory is flat: one readable page of code and a few pages of data; all else faults.  The runtime that stencils call is
 replaced by small Python functions, so what is tested is the instruction's own semantics and nothing else.
 """
 
@@ -50,6 +50,14 @@ def _rounding(fpcr: int) -> int:
     return (fpcr >> 22) & 3
 
 
+def code_page(s: State, words: list[int]) -> bytes:
+    """The page of code: the words, zeros behind them (Unicorn fetches ahead), and data for literal loads elsewhere."""
+    page = bytearray(s.memory[:4096])
+    at = s.pc & 4095
+    page[at : at + 4 * len(words) + 32] = b"".join(w.to_bytes(4, "little") for w in words) + bytes(32)
+    return bytes(page[:4096])
+
+
 class Flat:
     """The CPU state and flat memory that both of our engines run on."""
 
@@ -61,6 +69,8 @@ class Flat:
         self.tlb = (ctypes.addressof(self._tlb_raw) + 63) & -64
         self.data = ctypes.create_string_buffer(DATA_SIZE + 4096)
         self.host = (ctypes.addressof(self.data) + 4095) & -4096
+        self.code = ctypes.create_string_buffer(8192)
+        self.code_host = (ctypes.addressof(self.code) + 4095) & -4096
         self.lifted: dict[tuple[Any, ...], A64] = {}
 
     # -- state in and out -------------------------------------------------------------------------------------------
@@ -70,7 +80,7 @@ class Flat:
     def peek(self, offset: int, size: int = 8) -> int:
         return int.from_bytes(ctypes.string_at(self.env + offset, size), "little")
 
-    def load_state(self, s: State) -> None:
+    def load_state(self, s: State, words: list[int]) -> None:
         ctypes.memset(self.env, 0, ENV.size)
         ctypes.memset(self.tlb, 0xFF, 32 * 1024)
         ctypes.memmove(self.env + ENV.x, struct.pack("<32Q", *s.x, s.sp), 256)
@@ -88,6 +98,7 @@ class Flat:
         self.poke(ENV.tlb, self.tlb)
         self.poke(ENV.tlb_unpriv, self.tlb)
         ctypes.memmove(self.host, s.memory, DATA_SIZE)
+        ctypes.memmove(self.code_host, code_page(s, words), 4096)
 
     def save_state(self, outcome: str) -> State:
         regs = struct.unpack("<32Q", ctypes.string_at(self.env + ENV.x, 256))
@@ -100,19 +111,24 @@ class Flat:
         )  # fmt: skip
 
     # -- the runtime, in Python -------------------------------------------------------------------------------------
-    def _host_of(self, va: int, size: int) -> int | None:
+    def _host_of(self, va: int, size: int, write: bool) -> int | None:
         if DATA <= va and va + size <= DATA + DATA_SIZE:
             return self.host + va - DATA
+        if va >= CODE and va + size <= CODE + 4096 and not write:
+            return self.code_host + va - CODE
         return None
 
     def _enter_tlb(self, va: int) -> None:
         page = va & -4096
         entry = self.tlb + ((va >> 12) & 1023) * 32
-        ctypes.memmove(entry, struct.pack("<3Q", page, page, (self.host - DATA) & MASK64), 24)
+        if page == CODE:
+            ctypes.memmove(entry, struct.pack("<3Q", page, MASK64, (self.code_host - CODE) & MASK64), 24)
+        else:
+            ctypes.memmove(entry, struct.pack("<3Q", page, page, (self.host - DATA) & MASK64), 24)
 
     def slow(self, kind: str, va: int, desc: int) -> int:
         size = desc & 0xFF
-        p = self._host_of(va, size)
+        p = self._host_of(va, size, kind != "slow_load")
         if p is None or (desc & 0x200 and va % size):
             return 1
         if kind == "slow_load":
@@ -177,7 +193,7 @@ class Reference:
 
     def run(self, words: list[int], s: State) -> State:
         f = self.flat
-        f.load_state(s)
+        f.load_state(s, words)
         evaluator = _FlatEvaluator(f)
         evaluator.fp.rounding, evaluator.fp.flags = _rounding(s.fpcr), s.fpsr & 31
         outcome, pc = "ok", s.pc
@@ -250,7 +266,7 @@ class Native:
 
     def run(self, words: list[int], s: State) -> State:
         f = self.flat
-        f.load_state(s)
+        f.load_state(s, words)
         for slot, address in self.slots.items():
             f.poke(slot, address)
         f.poke(ENV.exit_reason, 99, 4)
@@ -322,7 +338,7 @@ class Oracle:
         self.u, self.c = u, c
         self.uc = u.Uc(u.UC_ARCH_ARM64, u.UC_MODE_ARM)
         self.uc.ctl_set_cpu_model(c.UC_CPU_ARM64_MAX)
-        self.uc.mem_map(CODE, 0x1000)
+        self.uc.mem_map(CODE, 0x1000, u.UC_PROT_READ | u.UC_PROT_EXEC)
         self.uc.mem_map(DATA, DATA_SIZE)
         self.uc.reg_write(c.UC_ARM64_REG_CPACR_EL1, 3 << 20)
         self.uc.hook_add(u.UC_HOOK_INTR, self._interrupt)
@@ -338,7 +354,7 @@ class Oracle:
     def run(self, words: list[int], s: State) -> State:
         uc, c = self.uc, self.c
         uc.ctl_flush_tb()
-        uc.mem_write(CODE + (s.pc & 4095), b"".join(w.to_bytes(4, "little") for w in words))
+        uc.mem_write(CODE, code_page(s, words))
         uc.mem_write(DATA, s.memory)
         for reg, value in zip(self.x, s.x, strict=True):
             uc.reg_write(reg, value)
