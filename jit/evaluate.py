@@ -236,8 +236,10 @@ def _table(f: _Frame, v: Value, values: Data, index: Data) -> Data:
 def _fp_op(f: _Frame, v: Value, *args: Data) -> Data:
     t = v.args[0].type
     fn = getattr(f.m.fp, v.op)
-    if v.op in ("fext", "ftrunc", "itof", "utof"):
+    if v.op in ("fext", "ftrunc", "itof", "utof", "ftoi"):
         return _lanes(v, args, lambda x: fn(x, t.bits, v.type.bits))
+    if v.attrs:  # fcmp, fround
+        return _lanes(v, args, lambda *xs: fn(*xs, t.bits, **v.attrs))
     return _lanes(v, args, lambda *xs: fn(*xs, t.bits))
 
 
@@ -331,6 +333,7 @@ _STEP: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_INT1, _int1),
     **dict.fromkeys(_CONVERT, _convert),
     "select": _select,
+    "any": lambda f, v, a: int(any(a)),
     "bitcast": lambda f, v, a: unpack(pack(a, v.args[0].type), v.type),
     "ptrtoint": lambda f, v, a: a,
     "splat": lambda f, v, a: (a,) * v.type.lanes,
@@ -339,7 +342,7 @@ _STEP: dict[str, Callable[..., Any]] = {
     "shuffle": lambda f, v, a, b: tuple((a + b)[k] for k in v.attrs["mask"]),
     "table": _table,
     **dict.fromkeys(
-        ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma", "fext", "ftrunc", "feq", "flt", "fle", "itof", "utof"), _fp_op
+        ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma", "fext", "ftrunc", "fcmp", "fround", "ftoi", "itof", "utof"), _fp_op
     ),
     "fp_flags": _fp_flags,
     "fp_set_flags": _fp_set_flags,

@@ -23,6 +23,12 @@ _MINMAX = {
     "uaddsat": "uadd.sat", "saddsat": "sadd.sat", "usubsat": "usub.sat", "ssubsat": "ssub.sat",
 }  # fmt: skip
 _FP = {"fadd": "fadd", "fsub": "fsub", "fmul": "fmul", "fdiv": "fdiv", "fsqrt": "sqrt", "fma": "fma"}
+_FP_PRED = {"eq": "oeq", "lt": "olt", "le": "ole", "uno": "uno", "ueq": "ueq"}
+# LLVM's name, and whether it reads the rounding mode
+_FP_ROUND = {
+    "even": ("roundeven", False), "up": ("ceil", False), "down": ("floor", False), "zero": ("trunc", False),
+    "current": ("nearbyint", True), "exact": ("rint", True),
+}  # fmt: skip
 _STRICT = 'metadata !"fpexcept.strict"'
 _ROUND = 'metadata !"round.dynamic"'
 
@@ -73,6 +79,7 @@ class _FunctionText:
         self.block = "entry"
         self.carried: list[dict[int, str]] = []
         self.strict = False
+        self.head: list[str] = []
 
     # -- pieces -----------------------------------------------------------------------------------------------------
     def fresh(self) -> str:
@@ -118,6 +125,7 @@ class _FunctionText:
         f = self.f
         self.open("entry")
         self.run(f.body)
+        self.lines[1:1] = self.head
         cc, args = (CC + " ", "ptr %env") if f.kind == "stencil" else ("", "ptr %env")
         if f.kind == "function":
             args = ", ".join(["ptr %env", *(f"{llvm_type(t)} %a{k}" for k, t in enumerate(f.arg_types))])
@@ -339,13 +347,39 @@ def _fp_convert(c: _FunctionText, v: Value) -> str:
 
 
 def _fp_compare(c: _FunctionText, v: Value) -> str:
-    name, pred = {"feq": ("fcmp", "oeq"), "flt": ("fcmps", "olt"), "fle": ("fcmps", "ole")}[v.op]
+    name = "fcmps" if v.attrs["signals"] else "fcmp"
+    pred = _FP_PRED[v.attrs["pred"]]
     return _constrained(c, f"{name}.{_suffix(v.args[0].type)}", v, f'metadata !"{pred}", {_STRICT}')
+
+
+def _fp_round(c: _FunctionText, v: Value) -> str:
+    name, dynamic = _FP_ROUND[v.attrs["mode"]]
+    return _constrained(c, f"{name}.{_suffix(v.type)}", v, f"{_ROUND}, {_STRICT}" if dynamic else _STRICT)
+
+
+def _fp_to_int(c: _FunctionText, v: Value) -> str:
+    # LLVM's own result is poison out of range; hosts say what theirs is.  Nothing is known of the operand here, so
+    # that nothing is folded, and freeze stops what could be concluded from the result.
+    found = _constrained(c, f"fptosi.{_suffix(v.type)}.{_suffix(v.args[0].type)}", v, _STRICT)
+    frozen = c.let(f"freeze {llvm_type(v.type)} {found}")
+    name = c.fresh()
+    lines, result = c.m.host.ftoi(name, frozen, llvm_type(v.type), v.type.bits, c.typed(v.args[0]))
+    for line in lines:
+        c.put(line)
+    return result
+
+
+def _any(c: _FunctionText, v: Value) -> str:
+    lanes = v.args[0].type.lanes
+    whole = c.let(f"bitcast {c.typed(v.args[0])} to i{lanes}")
+    return c.let(f"icmp ne i{lanes} {whole}, 0")
 
 
 def _fp_state(c: _FunctionText, v: Value) -> str | None:
     c.strict = True
     c.m.need(c.m.host.FP_DECLARATIONS)
+    if c.m.host.FP_SLOT and not c.head:
+        c.head = ["  " + c.m.host.FP_SLOT]
     name = c.fresh()
     make: Callable[..., list[str]] = getattr(c.m.host, v.op)
     for line in make(name, *(c.ref(a) for a in v.args)):
@@ -515,6 +549,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     **dict.fromkeys(_MINMAX, _minmax),
     **dict.fromkeys(("uaddo", "saddo", "ssubo"), _overflow),
     "select": _select,
+    "any": _any,
     **dict.fromkeys(("zext", "sext", "trunc", "bitcast", "ptrtoint"), _convert),
     "splat": _splat,
     "extract": _extract,
@@ -523,7 +558,9 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     "table": _table,
     **dict.fromkeys(_FP, _fp),
     **dict.fromkeys(("fext", "ftrunc", "itof", "utof"), _fp_convert),
-    **dict.fromkeys(("feq", "flt", "fle"), _fp_compare),
+    "fcmp": _fp_compare,
+    "fround": _fp_round,
+    "ftoi": _fp_to_int,
     **dict.fromkeys(("fp_flags", "fp_set_flags", "fp_set_round"), _fp_state),
     "ldenv": _ldenv,
     "stenv": _stenv,

@@ -84,6 +84,7 @@ _ROWS = [
     _op("slt", "a:int a -> ?a", "Signed less than."),
     _op("sle", "a:int a -> ?a", "Signed less than or equal."),
     _op("select", "c a:any a -> a", "The second operand where the first is 1, else the third; c is i1 or ?a."),
+    _op("any", "a:int -> i1", "Whether any lane of a vector of i1 is 1."),
     # width and shape
     _op("zext", "a:int -> *", "Zero-extend each lane to the wider result type."),
     _op("sext", "a:int -> *", "Sign-extend each lane to the wider result type."),
@@ -95,7 +96,7 @@ _ROWS = [
     _op("shuffle", "a:any a -> *", "Lanes picked by `mask` from the operands laid end to end.", attrs="mask"),
     _op("table", "v16i8 v16i8 -> v16i8", "For each byte i of the second: the first's byte i, or 0 where i > 15."),
     # floating point; bits are the IEEE format's, rounding is the current mode, sticky flags accumulate
-    _op("fadd", "a:float a -> a", "Sum.  A NaN result is some NaN; which one is the host's choice.", "fp"),
+    _op("fadd", "a:float a -> a", "Sum.  The host chooses: which NaN; underflow before or after rounding.", "fp"),
     _op("fsub", "a:float a -> a", "Difference; NaNs as fadd.", "fp"),
     _op("fmul", "a:float a -> a", "Product; NaNs as fadd.", "fp"),
     _op("fdiv", "a:float a -> a", "Quotient; NaNs as fadd.", "fp"),
@@ -103,9 +104,20 @@ _ROWS = [
     _op("fma", "a:float a a -> a", "First times second plus third, rounded once; NaNs as fadd.", "fp"),
     _op("fext", "a:float -> *", "To a wider float type (exact); a NaN becomes quiet, keeping its upper payload.", "fp"),
     _op("ftrunc", "a:float -> *", "To a narrower float type, rounded; NaNs as fext.", "fp"),
-    _op("feq", "a:float a -> ?a", "Ordered and equal; invalid for signalling NaNs only.", "fp"),
-    _op("flt", "a:float a -> ?a", "Ordered and less; invalid for any NaN.", "fp"),
-    _op("fle", "a:float a -> ?a", "Ordered and less or equal; invalid for any NaN.", "fp"),
+    _op(
+        "fcmp", "a:float a -> ?a",
+        "Compare; pred: eq lt le (ordered and ...), uno (a NaN is among them), ueq (unordered or equal).  Invalid for "
+        "signalling NaNs, with `signals` for any NaN.", "fp", "pred signals",
+    ),
+    _op(
+        "fround", "a:float -> a",
+        "To an integral value; mode: even up down zero, current (the current mode), exact (current, raises inexact). "
+        "A NaN becomes quiet and keeps its payload.", "fp", "mode",
+    ),
+    _op(
+        "ftoi", "a:float -> *",
+        "Signed integer (i32, i64), rounded towards zero; for a NaN and out of range the minimum, invalid, not inexact.", "fp",
+    ),
     _op("itof", "a:int -> *", "Signed integer to float, rounded (i32, i64).", "fp"),
     _op("utof", "a:int -> *", "Unsigned integer to float, rounded (i32, i64).", "fp"),
     _op("fp_flags", "-> i32", "Sticky flags: 1 invalid, 2 divide by zero, 4 overflow, 8 underflow, 16 inexact.", "fp"),

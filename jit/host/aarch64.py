@@ -23,6 +23,7 @@ ABSOLUTE = {RELOC_ABS64: "Q"}
 
 OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway
 
+FP_SLOT = ""
 FP_DECLARATIONS = """declare i64 @llvm.aarch64.get.fpsr()
 declare void @llvm.aarch64.set.fpsr(i64)
 declare i64 @llvm.aarch64.get.fpcr()
@@ -48,6 +49,21 @@ def fp_set_round(tmp: str, value: str) -> list[str]:
         f"{tmp}.n = or i64 {tmp}.c, {tmp}.s",
         f"call void @llvm.aarch64.set.fpcr(i64 {tmp}.n)",
     ]
+
+
+def ftoi(tmp: str, found: str, t: str, bits: int, operand: str) -> tuple[list[str], str]:
+    """FCVTZS saturates and gives 0 for a NaN: the minimum is wanted for what is not less than 2^(bits - 1)."""
+    float_type, value = operand.rsplit(" ", 1)
+    scalar = float_type.strip("<>").split()[-1]
+    limit = f"0x{(1023 + bits - 1) << 52:016X}"  # LLVM writes float constants as doubles too
+    minimum = str(-(1 << (bits - 1)))
+    if t.startswith("<"):
+        limit, minimum = f"splat ({scalar} {limit})", f"splat (i{bits} {minimum})"
+    i1 = t.replace(f"i{bits}", "i1")
+    return [
+        f"{tmp}.o = fcmp uge {float_type} {value}, {limit}",
+        f"{tmp} = select {i1} {tmp}.o, {t} {minimum}, {t} {found}",
+    ], tmp
 
 
 def table(result: str, values: str, index: str) -> tuple[list[str], str]:

@@ -33,12 +33,15 @@ declare void @llvm.x86.sse.ldmxcsr(ptr)
 """
 
 
+FP_SLOT = "%mxcsr = alloca i32"  # in the entry block of functions that read or write the control register
+
+
 def _read(t: str) -> list[str]:
-    return [f"{t}.p = alloca i32", f"call void @llvm.x86.sse.stmxcsr(ptr {t}.p)", f"{t}.m = load i32, ptr {t}.p"]
+    return ["call void @llvm.x86.sse.stmxcsr(ptr %mxcsr)", f"{t}.m = load i32, ptr %mxcsr"]
 
 
-def _write(t: str, value: str) -> list[str]:
-    return [f"store i32 {value}, ptr {t}.p", f"call void @llvm.x86.sse.ldmxcsr(ptr {t}.p)"]
+def _write(value: str) -> list[str]:
+    return [f"store i32 {value}, ptr %mxcsr", "call void @llvm.x86.sse.ldmxcsr(ptr %mxcsr)"]
 
 
 def fp_flags(result: str) -> list[str]:
@@ -62,7 +65,7 @@ def fp_set_flags(tmp: str, value: str) -> list[str]:
         f"{tmp}.s = shl i32 {tmp}.h, 1",
         f"{tmp}.a = or i32 {tmp}.c, {tmp}.i",
         f"{tmp}.n = or i32 {tmp}.a, {tmp}.s",
-        *_write(tmp, f"{tmp}.n"),
+        *_write(f"{tmp}.n"),
     ]
 
 
@@ -77,8 +80,13 @@ def fp_set_round(tmp: str, value: str) -> list[str]:
         f"{tmp}.ds = shl i32 {tmp}.d, 12",
         f"{tmp}.a = or i32 {tmp}.c, {tmp}.us",
         f"{tmp}.n = or i32 {tmp}.a, {tmp}.ds",
-        *_write(tmp, f"{tmp}.n"),
+        *_write(f"{tmp}.n"),
     ]
+
+
+def ftoi(tmp: str, found: str, t: str, bits: int, operand: str) -> tuple[list[str], str]:
+    """What makes LLVM's float to integer conversion the op table's: CVTT* gives the minimum out of range already."""
+    return [], found
 
 
 def table(result: str, values: str, index: str) -> tuple[list[str], str]:
