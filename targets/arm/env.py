@@ -56,6 +56,11 @@ _ROWS = [
     ("irq_lines", I32, 1),  # bit 0 IRQ, bit 1 FIQ
     ("exit_reason", I32, 1),  # targets/arm/exits.py
     ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
+    ("trace", I32, 1),  # not 0: report each exception through callback `event` (-d int)
+    ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
+    # software step: an instruction is being stepped; ISV and EX of the next step exception's syndrome
+    ("stepping", I32, 1),
+    ("step_iss", I32, 1),
     ("v", I128, 32),
     # floating point: FPCR as written; FPSR.QC; the cumulative flags live in the host's control register while code runs
     ("fpcr", I64, 1),
@@ -143,7 +148,15 @@ _ROWS = [
     ("dbgwcr", I64, 16),
     ("midr_el1", I64, 1),
     ("mpidr_el1", I64, 1),
-    ("feature_ids", I64, 64),
+    ("revidr_el1", I64, 1),
+    ("aidr_el1", I64, 1),
+    ("rvbar_el1", I64, 1),
+    ("ctr_el0", I64, 1),
+    ("dczid_el0", I64, 1),
+    ("clidr_el1", I64, 1),
+    ("ccsidr_el1", I64, 16),  # by CSSELR_EL1: level - 1 and instruction side
+    ("dbgprcr_el1", I64, 1),
+    ("feature_ids", I64, 64),  # the ID space op0 = 3, op1 = 0, CRn = 0 by CRm * 8 + op2
     *((f"rt_{name}", PTR, 1) for name in CONTINUATIONS + FUNCTIONS),
     *((f"cb_{name}", PTR, 1) for name in CALLBACKS),
 ]

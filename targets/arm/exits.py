@@ -19,3 +19,13 @@ class Exit(IntEnum):
     HYPERCALL = 5  # HVC: x0..x3 in, x0 out; the immediate is in env.fault_esr bits 15..0
     EVENT = 6  # a callback asks for the machine's attention (timers were programmed)
     CACHE_FULL = 7  # no room for more code
+    STEP = 8  # software step: run the one instruction at env.pc in step mode
+
+
+class Event(IntEnum):
+    """What native code reports through callback `event(kind, a, b) -> i64`; the answer is ignored."""
+
+    EXCEPTION = 1  # taken: a = vector offset & 0x180; ELR, SPSR, ESR, FAR are set (only while env.trace is set)
+    UNKNOWN_REGISTER = 2  # a = op0..op2 as in bits 20..5 of MRS, b = 1 for a read: `-d unimp`
+    SEND_EVENT = 3  # SEV: set event_register of every CPU, end their WFE
+    BROADCAST_TLBI = 4  # a = key of the TLBI operation, b = its operand: the other CPUs of the machine must do it too
