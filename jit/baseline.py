@@ -112,16 +112,16 @@ class Baseline:
         self._constants: dict[bytes, int] = {}
         self.symbols: dict[str, int] = {}
         self.on_translate: Callable[[CodePage, int, list[Decoded]], None] | None = None
-        self._place_runtime([*runtime, poll, link])
-        self.poll_piece, self.link_piece = self._runtime_pieces[poll.name], self._runtime_pieces[link.name]
-        self._link_code = self._fill_word(self.link_piece, {})
-        self._poll_code = self._fill_word(self.poll_piece, {})
+        self._place_runtime(list(runtime))
+        own = compile_functions([poll, link], slots)
+        self._link_code = self._fill_word(own[link.name], {})
+        self._poll_code = self._fill_word(own[poll.name], {})
         self.cache.keep()
 
     # -- runtime ------------------------------------------------------------------------------------------------------
     def _place_runtime(self, functions: list[Function]) -> None:
         """`translate` is placed first, at offset 0, so that an empty entry leads to it."""
-        pieces = self._runtime_pieces = compile_functions(functions, self.slots)
+        pieces = compile_functions(functions, self.slots)
         order = sorted(pieces, key=lambda n: n != "translate")
         offsets = {name: self.cache.reserve(len(pieces[name].code) + self.host.JUMP_SIZE) for name in order}
         self.symbols = {name: self.cache.base + at for name, at in offsets.items()}

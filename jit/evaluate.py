@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jit import evaluate_crypto
 from jit.ir import Body, Function, Value
 from jit.softfloat import FloatState
 from jit.types import Type
@@ -344,6 +345,7 @@ _STEP: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(
         ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma", "fext", "ftrunc", "fcmp", "fround", "ftoi", "itof", "utof"), _fp_op
     ),
+    **evaluate_crypto.STEPS,
     "fp_flags": _fp_flags,
     "fp_set_flags": _fp_set_flags,
     "fp_set_round": _fp_set_round,

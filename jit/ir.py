@@ -357,9 +357,13 @@ class Builder:
         node = self.emit("if", VOID, (c,), (a, b), likely=likely)
         return self._results(node, [v.type for v in shape or ()])
 
-    def when(self, c: Value, then: Callable[[], None], likely: bool | None = None) -> None:
-        """Run `then` where c holds."""
-        self.cond(c, then, None, likely)
+    def when(self, c: Value, then: Callable[[], object], likely: bool | None = None) -> None:
+        """Run `then` where c holds; what it returns is not used."""
+
+        def body() -> None:
+            then()
+
+        self.cond(c, body, None, likely)
 
     def loop(self, start: Sequence[Value], step: Callable[..., tuple[Value, Sequence[Value]]]) -> Any:
         """do { carried = step(*carried) } while (condition): step returns (condition, next carried values).

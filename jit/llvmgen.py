@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
+from jit import expand_crypto
 from jit.ir import Body, Function, IRError, Value
 from jit.types import I1, VOID, Type, with_lanes
 
@@ -42,8 +43,10 @@ def llvm_type(t: Type) -> str:
 class Module:
     """LLVM text of any number of functions, with the declarations that they need."""
 
-    def __init__(self, host: ModuleType, slots: Mapping[str, int]) -> None:
-        self.host, self.slots = host, slots
+    def __init__(
+        self, host: ModuleType, slots: Mapping[str, int], features: frozenset[str] = frozenset()
+    ) -> None:
+        self.host, self.slots, self.features = host, slots, features
         self.declarations: set[str] = set()
         self.defined: set[str] = set()
         self.functions: list[str] = []
@@ -326,6 +329,36 @@ def _table(c: _FunctionText, v: Value) -> str:
     return name
 
 
+def _host_rule(c: _FunctionText, op: str, variant: str = "") -> str | None:
+    """The host's own way to do a checksum or cipher op, where its CPU has one."""
+    feature, text = c.m.host.CRYPTO_RULES.get(op + variant) or (None, None)
+    return text if feature in c.m.features else None
+
+
+def _crypto(c: _FunctionText, v: Value) -> str:
+    variant = f".{v.attrs['kind']}" if v.attrs else f".{v.args[1].type}" if v.op.startswith("crc") else ""
+    text = _host_rule(c, v.op, variant)
+    if text is None:
+        return _expanded(c, v)
+    name = c.fresh()
+    c.m.need(c.m.host.CRYPTO_DECLARATIONS)
+    for line in text.format(*map(c.ref, v.args), r=name).split("\n"):
+        if line:
+            c.put(line)
+    return name
+
+
+def _expanded(c: _FunctionText, v: Value) -> str:
+    b, body = v.builder, Body()
+    saved, b.body = b.body, body
+    try:
+        out = expand_crypto.expand(v, lambda op: _host_rule(c, op) is not None)
+    finally:
+        b.body = saved
+    c.run(body)
+    return c.ref(out)
+
+
 def _constrained(c: _FunctionText, name: str, v: Value, extra: str, ret: Type | None = None) -> str:
     c.strict = True
     args = c.sequence(list(v.args)) + ", " + extra
@@ -518,7 +551,8 @@ def _goto(c: _FunctionText, v: Value) -> None:
 
 def _branch(c: _FunctionText, v: Value) -> None:
     yes, no = c.label(), c.label()
-    c.put(f"br i1 {c.ref(v.args[0])}, label %{yes}, label %{no}")
+    # the fall-through is made the likely way whatever is true: its jump comes last then, and is cut off
+    c.put(f"br i1 {c.ref(v.args[0])}, label %{yes}, label %{no}, !prof !7")
     c.open(yes)
     c.tail(v.attrs["name"])
     c.open(no)
@@ -556,6 +590,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     "insert": _insert,
     "shuffle": _shuffle,
     "table": _table,
+    **dict.fromkeys(expand_crypto.OPS, _crypto),
     **dict.fromkeys(_FP, _fp),
     **dict.fromkeys(("fext", "ftrunc", "itof", "utof"), _fp_convert),
     "fcmp": _fp_compare,

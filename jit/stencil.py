@@ -64,6 +64,14 @@ def target_machine(machine: str | None = None) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="static", codemodel=host.CODE_MODEL)
 
 
+@lru_cache(maxsize=4)
+def host_features(machine: str | None = None) -> frozenset[str]:
+    """LLVM's names of what that target machine's CPU has; of named hosts, what the least CPU has."""
+    if machine is not None:
+        return host_module(machine).LEAST_FEATURES
+    return frozenset(name for name, have in llvm.get_host_cpu_features().items() if have)
+
+
 def optimise(text: str, machine: str | None = None) -> Any:
     """Parse, verify and run LLVM's pipeline: the module that code is made from."""
     tm = target_machine(machine)
@@ -80,7 +88,7 @@ def compile_functions(
 ) -> dict[str, Piece]:
     """Compile functions to pieces by name.  slots: CPU state offsets of pointers to continuations and runtime code."""
     host = host_module(machine)
-    text = Module(host, slots)
+    text = Module(host, slots, host_features(machine))
     for f in functions:
         text.add(f)
     obj = target_machine(machine).emit_object(optimise(text.text(), machine))

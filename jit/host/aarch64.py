@@ -5,8 +5,12 @@ The flags of the op table are FPSR's own (IOC DZC OFC UFC IXC are bits 0..4) and
 
 from __future__ import annotations
 
+from jit.host.aarch64_crypto import DECLARATIONS as CRYPTO_DECLARATIONS  # noqa: F401
+from jit.host.aarch64_crypto import RULES as CRYPTO_RULES  # noqa: F401
+
 TRIPLE = "aarch64-unknown-linux-gnu"
 LEAST_CPU = "generic"
+LEAST_FEATURES: frozenset[str] = frozenset()
 CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them pc-relative ADRP + ADD
 # ELF for the Arm 64-bit Architecture, 5.7: R_AARCH64_ABS64, MOVW_UABS_G0..G3 (with and without overflow check), CALL26, JUMP26
 RELOC_ABS64 = 257

@@ -6,8 +6,12 @@ Section numbers are those of the System V ABI, AMD64 supplement, 4.4 (relocation
 
 from __future__ import annotations
 
+from jit.host.x86_64_crypto import DECLARATIONS as CRYPTO_DECLARATIONS  # noqa: F401
+from jit.host.x86_64_crypto import RULES as CRYPTO_RULES  # noqa: F401
+
 TRIPLE = "x86_64-unknown-linux-gnu"
 LEAST_CPU = "x86-64-v2"
+LEAST_FEATURES = frozenset(("sse4.2",))
 CODE_MODEL = "small"
 # R_X86_64_*: how a hole or symbol is written into the code
 RELOC_ABS64, RELOC_ABS32, RELOC_ABS32S, RELOC_ABS16, RELOC_ABS8 = 1, 10, 11, 12, 14

@@ -91,7 +91,7 @@ def mode_changed() -> Function:
         new = b.ptradd(dirs, _mode_key(b, el) * b.ldenv(ENV.dir_bytes, I64))
         changed = changed | b.op("ptrtoint", new, type=I64).ne(b.op("ptrtoint", b.ldenv(at, PTR), type=I64))
         b.stenv(at, new)
-    b.when(changed, lambda: b.call("fetch_flush") and None)
+    b.when(changed, lambda: b.call("fetch_flush"))
     b.ret()
     return b.function
 
