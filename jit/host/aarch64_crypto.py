@@ -29,7 +29,10 @@ def _bytes(name: str, key: bool) -> tuple[str, str]:
     return "aes", f"{{r}} = call {_V16} @llvm.aarch64.crypto.{name}({_V16} {{0}}{zero})"
 
 
-_CLMUL = f"{{r}}.0 = call {_V16} @llvm.aarch64.neon.pmull64(i64 {{0}}, i64 {{1}})\n{{r}} = bitcast {_V16} {{r}}.0 to i128"
+_CLMUL = f"""
+{{r}}.0 = call {_V16} @llvm.aarch64.neon.pmull64(i64 {{0}}, i64 {{1}})
+{{r}} = bitcast {_V16} {{r}}.0 to i128
+"""
 
 _SIZES = (("b", 8), ("h", 16), ("w", 32), ("x", 64))
 

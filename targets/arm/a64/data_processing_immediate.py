@@ -1,4 +1,4 @@
-"""Data processing, immediate (C4.1.2 / C4.1.86): the semantics and rows of add, logical, move wide, bitfield, extract."""
+"""Data processing, immediate (C4.1.2 / C4.1.86): the semantics and rows of add, logical, move wide, bitfield, EXTR."""
 
 from __future__ import annotations
 
@@ -186,14 +186,14 @@ ROWS = [
     _move("MOVK", "11", "movk"),
     row(
         "SBFM", "sf 00 100110 N immr imms Rn Rd", bitfield, holes="N", where=_same_width, signed=True,
-        capstone="sbfm asr sxtb sxth sxtw sbfx sbfiz",
+        capstone="asr sxtb sxth sxtw sbfx sbfiz",
     ),
     row(
         "UBFM", "sf 10 100110 N immr imms Rn Rd", bitfield, holes="N", where=_same_width, signed=False,
-        capstone="ubfm lsr lsl uxtb uxth ubfx ubfiz",
+        capstone="lsr lsl uxtb uxth ubfx ubfiz",
     ),
     row(
-        "BFM", "sf 01 100110 N immr imms Rn Rd", bitfield_move, holes="N", where=_same_width, capstone="bfm bfi bfxil bfc",
+        "BFM", "sf 01 100110 N immr imms Rn Rd", bitfield_move, holes="N", where=_same_width, capstone="bfi bfxil bfc",
     ),
     row(
         "EXTR", "sf 00 100111 N 0 Rm imms Rn Rd", extract, holes="N", capstone="extr ror",
