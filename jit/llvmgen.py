@@ -551,8 +551,7 @@ def _goto(c: _FunctionText, v: Value) -> None:
 
 def _branch(c: _FunctionText, v: Value) -> None:
     yes, no = c.label(), c.label()
-    # the fall-through is made the likely way whatever is true: its jump comes last then, and is cut off
-    c.put(f"br i1 {c.ref(v.args[0])}, label %{yes}, label %{no}, !prof !7")
+    c.put(f"br i1 {c.ref(v.args[0])}, label %{yes}, label %{no}")
     c.open(yes)
     c.tail(v.attrs["name"])
     c.open(no)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -133,6 +133,12 @@ def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
 
 def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Piece:
     fixups.sort(key=lambda f: f.offset)
+    if len(fixups) > 1 and fixups[-2].name == "NEXT" and fixups[-1].name != "NEXT":
+        # jcc NEXT; jmp TAKEN: the other way round the jump to NEXT is last and can go
+        a, z = fixups[-2:]
+        swapped = host.swap_last_branch(code, a.offset, z.offset)
+        if swapped is not None:
+            code, fixups[-2:] = swapped, [replace(z, offset=a.offset), replace(a, offset=z.offset)]
     last = fixups[-1] if fixups else None
     size = host.JUMP_SIZE
     if (

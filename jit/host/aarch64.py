@@ -19,6 +19,11 @@ RELATIVE = {282, 283}
 JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
 
 
+def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
+    """See x86_64: here LLVM's conditional branches stay inside a function, so there is nothing to swap."""
+    return None
+
+
 def jump(distance: int) -> bytes:
     """A jump to `distance` bytes from its own first byte."""
     return (0x1400_0000 | (distance >> 2) & 0x03FF_FFFF).to_bytes(4, "little")

@@ -21,6 +21,18 @@ RELATIVE = {RELOC_PC32, RELOC_PLT32}
 JUMP_SIZE, JUMP_OPCODES = 5, (b"\xe9",)  # jmp rel32: a stencil's tail call to the code behind it; cut off where last
 
 
+def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
+    """`jcc A; jmp B` at the end of `code`, with displacements at those offsets, as `jncc B; jmp A`; None where it isn't.
+
+    The caller exchanges the two targets.
+    """
+    if last != len(code) - 4 or conditional != last - 5 or code[last - 1] != 0xE9:
+        return None
+    if code[conditional - 2] != 0x0F or code[conditional - 1] & 0xF0 != 0x80:
+        return None
+    return code[: conditional - 1] + bytes([code[conditional - 1] ^ 1]) + code[conditional:]
+
+
 def jump(distance: int) -> bytes:
     """A jump to `distance` bytes from its own first byte."""
     return b"\xe9" + (distance - 5).to_bytes(4, "little", signed=True)
