@@ -13,6 +13,10 @@ from typing import Protocol
 
 from xemu.chardev.loop import IoLoop
 
+Receive = Callable[[bytes], None]
+CanReceive = Callable[[], int]
+OnBreak = Callable[[], None]
+
 READ_SIZE = 4096
 _WRITE_SLICE_MS = 100
 
@@ -22,9 +26,7 @@ class CharBackend(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def connect(
-        self, receive: Callable[[bytes], None], can_receive: Callable[[], int], on_break: Callable[[], None] | None = None
-    ) -> None: ...
+    def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None: ...
 
     def accept_input(self) -> None: ...
 
@@ -35,13 +37,13 @@ class CharBackend(Protocol):
 class FrontEnd:
     """The guest's side: receive() is called under the machine's lock, with at most can_receive() bytes."""
 
-    receive: Callable[[bytes], None]
-    can_receive: Callable[[], int]
-    on_break: Callable[[], None] | None = None
+    receive: Receive
+    can_receive: CanReceive
+    on_break: OnBreak | None = None
 
 
 class Chardev:
-    """A back end that discards output and has no input; subclasses set `_input` to a descriptor and override write()."""
+    """A back end without input that discards output; subclasses set `_input`, a descriptor, and override write()."""
 
     def __init__(self, loop: IoLoop) -> None:
         self._loop = loop
@@ -53,9 +55,7 @@ class Chardev:
     def write(self, data: bytes) -> None:
         """Take all of `data`; waits when the host's side is slow, like a serial line with flow control."""
 
-    def connect(
-        self, receive: Callable[[bytes], None], can_receive: Callable[[], int], on_break: Callable[[], None] | None = None
-    ) -> None:
+    def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None:
         self._front = FrontEnd(receive, can_receive, on_break)
         self._watch_input()
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 
 class IoLoop:
@@ -66,10 +66,8 @@ class IoLoop:
             self._selector.register(fd, selectors.EVENT_READ, ready)
 
     def _wake(self) -> None:
-        try:
+        with suppress(BlockingIOError):  # a pipe full of wake-ups wakes the thread, too
             os.write(self._wake_write, b"!")
-        except BlockingIOError:
-            pass  # the pipe is full of wake-ups, so the thread will wake
 
     def _drain_wakes(self) -> None:
         os.read(self._wake_read, 4096)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from xemu.chardev.base import CharBackend, Chardev, FrontEnd
+from xemu.chardev.base import CanReceive, CharBackend, Chardev, FrontEnd, OnBreak, Receive
 from xemu.chardev.loop import IoLoop
 
 DEFAULT_ESCAPE = 0x01  # Ctrl-A
@@ -27,9 +27,7 @@ class MuxPort(Chardev):
     def write(self, data: bytes) -> None:
         self.mux.write_from(data)
 
-    def connect(
-        self, receive: Callable[[bytes], None], can_receive: Callable[[], int], on_break: Callable[[], None] | None = None
-    ) -> None:
+    def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None:
         super().connect(receive, can_receive, on_break)
         self.mux.attach()
 
@@ -99,7 +97,8 @@ class Mux:
                 self._escaped = True
             else:
                 self._ports[self._focus].waiting.append(byte)
-        self._ports[self._focus].deliver_locked()
+        for port in self._ports:  # more than one, when the focus moved in between
+            port.deliver_locked()
 
     def close(self) -> None:
         self.backend.close()

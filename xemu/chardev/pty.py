@@ -3,9 +3,8 @@
 import os
 import select
 import tty
-from collections.abc import Callable
 
-from xemu.chardev.base import Chardev
+from xemu.chardev.base import CanReceive, Chardev, OnBreak, Receive
 from xemu.chardev.loop import IoLoop
 from xemu.errors import UserError
 
@@ -41,9 +40,7 @@ class PtyChardev(Chardev):
         if not self._closed and self._connected():
             self._write_fd(self._fd, data)
 
-    def connect(
-        self, receive: Callable[[bytes], None], can_receive: Callable[[], int], on_break: Callable[[], None] | None = None
-    ) -> None:
+    def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None:
         super().connect(receive, can_receive, on_break)
         self._loop.call(self._await_peer)
 

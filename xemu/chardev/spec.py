@@ -64,7 +64,9 @@ def _address(spec: ChardevSpec) -> SocketAddress:
 
 KINDS: dict[str, _Kind] = {
     "stdio": _Kind(
-        "the terminal xemu was started from", {"signal": "whether Ctrl-C ends xemu (on) or goes to the guest"}, _make_stdio
+        "the terminal xemu was started from",
+        {"signal": "whether Ctrl-C ends xemu (on) or goes to the guest"},
+        _make_stdio,
     ),
     "file": _Kind(
         "output to a file",
@@ -99,6 +101,11 @@ KINDS: dict[str, _Kind] = {
     "null": _Kind("nothing: output vanishes", {}, lambda loop, spec: NullChardev(loop)),
 }
 
+_SERIAL_FORMS = (
+    "stdio", "mon:stdio", "null", "none", "pty", "file:PATH", "pipe:PATH", "tcp:HOST:PORT", "unix:PATH", "chardev:ID",
+)  # fmt: skip
+_FLAGS = {"signal", "append", "server", "wait", "nowait", "nodelay"}
+
 
 def parse_chardev(text: str) -> ChardevSpec:
     """`-chardev KIND,id=NAME,key=value...`"""
@@ -113,7 +120,7 @@ def parse_chardev(text: str) -> ChardevSpec:
 
 
 def parse_serial(text: str, option: str = "-serial") -> ChardevSpec:
-    """`-serial` in its short forms: stdio, null, file:F, pipe:P, pty, tcp:H:P,server, unix:F,server; mon: before any."""
+    """`-serial` in its short forms: stdio, null, pty, file:F, pipe:P, tcp:H:P,server, unix:F; `mon:` before any."""
     where = f"{option} {text}"
     mux = text.startswith("mon:")
     head, *rest = text.removeprefix("mon:").split(",", 1)
@@ -127,8 +134,8 @@ def parse_serial(text: str, option: str = "-serial") -> ChardevSpec:
         return ChardevSpec(where, kind, {"path": text.removeprefix("mon:").partition(":")[2]}, mux=mux)
     if kind in ("stdio", "null", "pty") and not colon:
         return _checked(ChardevSpec(where, kind, extra, mux=mux))
-    forms = ["stdio", "null", "none", "pty", "file:PATH", "pipe:PATH", "tcp:HOST:PORT", "unix:PATH", "chardev:ID", "mon:stdio"]
-    raise UserError(f"{where}: no such character device{did_you_mean(kind, forms, f'the forms are {listed(forms)}')}")
+    hint = did_you_mean(kind, _SERIAL_FORMS, f"the forms are {listed(_SERIAL_FORMS)}")
+    raise UserError(f"{where}: no such character device{hint}")
 
 
 def _split_host_port(where: str, argument: str) -> dict[str, str]:
@@ -147,6 +154,8 @@ def _checked(spec: ChardevSpec) -> ChardevSpec:
         if key not in kind.keys:
             hint = did_you_mean(key, kind.keys, f"it takes {_listed_or_none(kind.keys)}")
             raise UserError(f"{spec.where}: '{spec.kind}' has no property '{key}'{hint}")
+    for key in _FLAGS & set(spec.options):
+        spec.flag(key, False)
     for key in kind.required:
         if not spec.options.get(key):
             raise UserError(f"{spec.where}: '{spec.kind}' needs {key}=")

@@ -14,7 +14,7 @@ class StdioChardev(Chardev):
     def __init__(self, loop: IoLoop, where: str, signals: bool) -> None:
         super().__init__(loop)
         if StdioChardev._in_use:
-            raise UserError(f"{where}: stdio is used twice; share it with -chardev stdio,id=NAME,mux=on and chardev:NAME")
+            raise UserError(f"{where}: stdio is used twice; share it with -chardev stdio,id=NAME,mux=on")
         StdioChardev._in_use = True
         self._input = 0
         self._output_open = True

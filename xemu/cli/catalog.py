@@ -104,7 +104,7 @@ OBJECTS: dict[str, dict[str, Property]] = {
 
 ACCELS: dict[str, dict[str, Property]] = {
     "tcg": {
-        "engine": Property("baseline: native code from stencils; reference: the evaluator in Python", ("baseline", "reference")),
+        "engine": Property("baseline is native code, reference the evaluator in Python", ("baseline", "reference")),
         "thread": Property("one thread per CPU, as always", ("multi",)),
     },
 }

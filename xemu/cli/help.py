@@ -74,7 +74,8 @@ def _accels() -> str:
 def _chardevs() -> str:
     out = ["Available chardev backend types:"]
     for name, kind in KINDS.items():
-        out += [_rows([(name, kind.help)], column=14), _rows(((f"{key}=", text) for key, text in kind.keys.items()), "      ", 20)]
+        out.append(_rows([(name, kind.help)], column=14))
+        out.append(_rows(((f"{key}=", text) for key, text in kind.keys.items()), "      ", 20))
     return "\n".join(part for part in out if part)
 
 

@@ -39,7 +39,7 @@ def parse_keyval(option: str, text: str, implied: str | None = None) -> dict[str
         elif not equals:
             value = "on"
         if not key or (key == implied and not value):
-            raise UserError(f"{option} {text}: an empty name at part {index + 1}; write NAME=VALUE, or ',,' for a comma")
+            raise UserError(f"{option} {text}: an empty name in part {index + 1}; write NAME=VALUE; ',,' is a comma")
         if key in result:
             raise UserError(f"{option} {text}: '{key}' is given twice; keep one of them")
         result[key] = value

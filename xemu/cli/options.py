@@ -34,34 +34,31 @@ class Option:
         return self.names[0]
 
 
-def _option(
-    names: str, takes: Takes, argument: str, help: str, group: str, needs_kernel: bool = False
-) -> Option:
+def _option(names: str, takes: Takes, argument: str, help: str, group: str, needs_kernel: bool = False) -> Option:
     return Option(tuple(names.split()), takes, argument, help, group, needs_kernel)
 
 
-_MACHINE, _BOOT, _IO, _DEBUG, _QUIET, _INFO = (
-    "Machine", "Boot", "Devices and character devices", "Debugging", "Accepted, without a display to apply to", "Information",
-)  # fmt: skip
+_MACHINE, _BOOT, _IO, _DEBUG, _INFO = "Machine", "Boot", "Devices and character devices", "Debugging", "Information"
+_QUIET = "Accepted, without a display or network to apply to"
 
 OPTIONS: tuple[Option, ...] = (
-    _option("M machine", Takes.MERGE, "NAME[,PROP=VALUE...]", "the board; 'help' lists boards, 'NAME,help' properties", _MACHINE),
+    _option("M machine", Takes.MERGE, "NAME[,PROP=VALUE...]", "the board; 'help' lists, 'NAME,help' explains", _MACHINE),
     _option("cpu", Takes.LAST, "MODEL", "the CPU model; 'help' lists them", _MACHINE),
     _option("m", Takes.LAST, "[size=]SIZE", "RAM, in MiB or with suffix K, M, G (default 128M)", _MACHINE),
     _option("smp", Takes.LAST, "[cpus=]N", "number of CPUs (default 1)", _MACHINE),
-    _option("accel", Takes.LAST, "NAME[,PROP=VALUE...]", "how guest code is run: tcg[,engine=baseline|reference]", _MACHINE),
+    _option("accel", Takes.LAST, "NAME[,PROP=VALUE...]", "tcg[,engine=baseline|reference]", _MACHINE),
     _option("global", Takes.EACH, "DEVICE.PROP=VALUE", "a property for every device of a kind", _MACHINE),
     _option("name", Takes.LAST, "TEXT", "a name for this guest, shown in messages", _MACHINE),
     _option("rtc", Takes.MERGE, "[base=utc|localtime|DATE]", "where the guest's clock starts", _MACHINE),
-    _option("kernel", Takes.LAST, "FILE", "Linux Image (plain, gzip, EFI zboot), ELF or raw code; also without the option", _BOOT),
+    _option("kernel", Takes.LAST, "FILE", "Linux Image, ELF or raw code; also without '-kernel'", _BOOT),
     _option("initrd", Takes.LAST, "FILE", "initial ramdisk", _BOOT, needs_kernel=True),
     _option("append", Takes.LAST, "TEXT", "kernel command line", _BOOT, needs_kernel=True),
     _option("dtb", Takes.LAST, "FILE", "device tree blob in place of the generated one", _BOOT, needs_kernel=True),
     _option("bios", Takes.LAST, "FILE", "firmware in place of a kernel", _BOOT),
     _option("device", Takes.EACH, "NAME[,PROP=VALUE...]", "add a device; 'help' lists them", _IO),
     _option("object", Takes.EACH, "KIND,id=ID[,...]", "a source of random numbers: rng-random, rng-builtin", _IO),
-    _option("chardev", Takes.EACH, "KIND,id=ID[,...]", "a character device for others to name; 'help' lists kinds", _IO),
-    _option("serial", Takes.EACH, "DEV", "where the serial port goes: stdio, mon:stdio, file:PATH, tcp:HOST:PORT, ...", _IO),
+    _option("chardev", Takes.EACH, "KIND,id=ID[,...]", "a character device to refer to; 'help' lists kinds", _IO),
+    _option("serial", Takes.EACH, "DEV", "the serial port: stdio, mon:stdio, pty, file:PATH, tcp:HOST:PORT...", _IO),
     _option("nographic", Takes.NOTHING, "", "serial port and Ctrl-A keys on this terminal", _IO),
     _option("echr", Takes.LAST, "CODE", "the escape key in place of Ctrl-A, as a character code", _IO),
     _option("no-reboot", Takes.NOTHING, "", "exit when the guest resets", _DEBUG),
@@ -82,7 +79,7 @@ OPTIONS: tuple[Option, ...] = (
 BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in option.names}
 
 # Options of QEMU's that a user may well type and that have no near relative here: "did you mean" would mislead.
-_ONLY_QEMU = frozenset(
+_ONLY_QEMU = frozenset(  # noqa: SIM905
     "drive hda hdb hdc hdd cdrom sda blockdev netdev gdb s S qmp mon virtfs fsdev snapshot loadvm incoming daemonize "
     "pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot "
     "enable-kvm no-shutdown watchdog tpmdev smbios fw_cfg pflash readconfig writeconfig singlestep".split()

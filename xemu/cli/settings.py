@@ -143,7 +143,8 @@ def _cpu(line: CommandLine, name: str, kind: MachineKind) -> str:
     options = parse_keyval("-cpu", text or "", implied="model")
     model = options.pop("model", "")
     if model not in kind.cpus:
-        raise UserError(f"-cpu {model}: '{name}' has no such CPU{did_you_mean(model, kind.cpus, f'use {listed(kind.cpus)}')}")
+        hint = did_you_mean(model, kind.cpus, f"use {listed(kind.cpus)}")
+        raise UserError(f"-cpu {model}: '{name}' has no such CPU{hint}")
     # The two properties scripts set; each has the one value that holds here.
     for key, value in options.items():
         check_property(f"-cpu {model}", key, value, _CPU_PROPERTIES)
@@ -200,7 +201,8 @@ def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
     if shaped and "cpus" in numbers and cpus % product:
         raise UserError(f"{where}: {' * '.join(topology)} make {product} CPUs, not {cpus}")
     if cpus > kind.max_cpus:
-        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; its interrupt controller serves {kind.max_cpus}")
+        limit = f"its interrupt controller serves {kind.max_cpus}"
+        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; {limit}")
     if numbers.get("maxcpus", cpus) != cpus:
         raise UserError(f"{where}: maxcpus= must be {cpus}: CPUs can't be plugged in later")
     return cpus
@@ -266,7 +268,8 @@ def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec]) -> tuple[Devic
         options = parse_keyval("-device", text, implied="driver")
         kind = options.pop("driver", "")
         if kind not in DEVICES:
-            raise UserError(f"-device {kind}: no such device{did_you_mean(kind, DEVICES, f'there are {listed(DEVICES)}')}")
+            hint = did_you_mean(kind, DEVICES, f"there are {listed(DEVICES)}")
+            raise UserError(f"-device {kind}: no such device{hint}")
         for key, value in options.items():
             check_property(f"-device {kind}", key, value, DEVICES[kind].properties)
         if "rng" in options and options["rng"] not in objects:
@@ -294,7 +297,8 @@ def _objects(line: CommandLine) -> set[str]:
         options = parse_keyval("-object", text, implied="kind")
         kind = options.pop("kind", "")
         if kind not in OBJECTS:
-            raise UserError(f"-object {kind}: no such object{did_you_mean(kind, OBJECTS, f'there are {listed(OBJECTS)}')}")
+            hint = did_you_mean(kind, OBJECTS, f"there are {listed(OBJECTS)}")
+            raise UserError(f"-object {kind}: no such object{hint}")
         for key, value in options.items():
             check_property(f"-object {kind}", key, value, OBJECTS[kind])
         if not options.get("id"):

@@ -12,6 +12,7 @@ from types import FrameType
 
 # Indices in the list that termios.tcgetattr returns.
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
+_MAX_FDS = 4096
 
 
 class RawTerminal:
@@ -116,8 +117,8 @@ def _guard_main(fd: int, saved: list, read_end: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     # Hold nothing open that others may wait to see closed (pipes of the parent's output).
     low, high = sorted((fd, read_end))
-    os.closerange(0, low)
-    os.closerange(low + 1, high)
-    os.closerange(high + 1, 4096)
+    for start, end in ((0, low), (low + 1, high), (high + 1, _MAX_FDS)):
+        if start < end:  # closerange(0, 0) closes everything in some versions of Python
+            os.closerange(start, end)
     if os.read(read_end, 1) == b"":
         termios.tcsetattr(fd, termios.TCSADRAIN, saved)

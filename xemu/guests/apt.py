@@ -50,7 +50,7 @@ class AptRoot:
 
     def __init__(self, folder: Path, source: Source, progress: Progress, architecture: str = "arm64") -> None:
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-            raise UserError("guests: fetching Debian packages needs apt-get and dpkg-deb, which this machine does not have")
+            raise UserError("guests: fetching Debian packages needs apt-get and dpkg-deb; this machine lacks them")
         self._folder = folder
         self._source = source
         self._progress = progress
@@ -112,9 +112,8 @@ class AptRoot:
         command = [tool, "-c", str(self._folder / "apt.conf"), *arguments]
         environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         environment.pop("APT_CONFIG", None)
-        done = subprocess.run(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-        )
+        streams = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+        done = subprocess.run(command, cwd=cwd, env=environment, **streams)
         if done.returncode != 0:
             reasons = [line for line in done.stderr.splitlines() if line.startswith("E:")]
             raise UserError(f"guests: {what}: {_without_prefix(reasons) or f'{tool} failed'}")

@@ -44,7 +44,8 @@ def machine_sources(etc: Path = APT_ETC) -> list[Source]:
 def debian_archive(etc: Path = APT_ETC) -> Source | None:
     """The machine's source for Debian itself, or None on another distribution."""
     for source in machine_sources(etc):
-        if _DEBIAN_SUITE.fullmatch(source.suite) and "main" in source.components and not source.uri.startswith("cdrom:"):
+        reachable = "main" in source.components and not source.uri.startswith("cdrom:")
+        if reachable and _DEBIAN_SUITE.fullmatch(source.suite):
             return source
     return None
 

@@ -27,7 +27,7 @@ class Signature:
     magic: bytes
 
 
-# More specific signatures come first: a .deb is an ar archive, a zboot image is a PE, a bzImage has a boot sector's mark.
+# More specific signatures come first: a .deb is an ar archive, a zboot image is a PE.
 SIGNATURES = (
     Signature("zboot", "an EFI zboot image", 4, b"zimg"),
     Signature("image", "an arm64 Linux Image", 56, b"ARM\x64"),

@@ -1,10 +1,11 @@
 """Kernels: arm64 Linux Image (plain, gzip'd, EFI zboot), ELF64 for AArch64, and raw code."""
 
 import struct
-from dataclasses import dataclass, field
 
 from xemu.errors import UserError
 from xemu.loader import detect, files
+from xemu.loader.elf import load_elf
+from xemu.loader.loaded import LoadedKernel
 
 # Where boot loaders put an image that does not say (old Linux Images, raw code): offset from the start of RAM.
 DEFAULT_TEXT_OFFSET = 0x80000
@@ -13,18 +14,6 @@ _MAX_NESTING = 3
 _ZBOOT_HEADER = struct.Struct("<4x4sII8x32s")
 _PAGE_SIZES = {1: 4096, 2: 16384, 3: 65536}
 _WANTED = "expected an arm64 Linux Image (plain, gzip or EFI zboot), an AArch64 ELF file or raw code"
-
-
-@dataclass(frozen=True)
-class LoadedKernel:
-    """Where the pieces go. An address of None means `text_offset` above the start of RAM."""
-
-    segments: list[tuple[int | None, bytes]] = field(repr=False)
-    entry: int | None
-    is_linux: bool
-    text_offset: int = 0
-    image_size: int = 0
-    page_size: int | None = None  # the granule a Linux Image says it was built for
 
 
 def load_kernel(path: str) -> LoadedKernel:
@@ -36,8 +25,6 @@ def load_kernel(path: str) -> LoadedKernel:
         if kind.kind == "image":
             return _linux_image(where, data)
         if kind.kind == "elf":
-            from xemu.loader.elf import load_elf  # pyelftools only where there is an ELF file
-
             return load_elf(where, data)
         if kind.kind == "raw" and not packed_by:
             return _raw(data)

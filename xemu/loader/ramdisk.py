@@ -7,9 +7,9 @@ from xemu.errors import UserError
 from xemu.loader import detect, files
 
 # What Linux unpacks or mounts as an initial ramdisk. Raw data is accepted, too: bare-metal guests take any blob.
-_INITRD_KINDS = frozenset(
-    "cpio gzip xz bzip2 zstd lz4 lzma lzop squashfs erofs ext cramfs romfs raw".split()
-)  # fmt: skip
+_INITRD_KINDS = {
+    "cpio", "gzip", "xz", "bzip2", "zstd", "lz4", "lzma", "lzop", "squashfs", "erofs", "ext", "cramfs", "romfs", "raw",
+}  # fmt: skip
 _CPIO_HEADER = 110
 _CPIO_TRAILER = b"TRAILER!!!"
 _XZ_FOOTER = b"YZ"
@@ -23,7 +23,7 @@ def load_initrd(path: str) -> bytes:
     where = f"initrd '{path}'"
     kind = detect.identify(data)
     if kind.kind not in _INITRD_KINDS:
-        raise UserError(f"{where}: is {kind.text}; expected a cpio archive (plain or compressed) or a file system image")
+        raise UserError(f"{where}: is {kind.text}; expected a cpio archive, plain or packed, or a file system image")
     check = {"cpio": _check_cpio, "gzip": _check_gzip, "xz": _check_xz}.get(kind.kind)
     if check is not None:
         check(where, data)

@@ -1,0 +1,193 @@
+"""From settings to a running machine and back: files, log, character devices, board, signals."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from xemu import loader
+from xemu.chardev import CharBackend, IoLoop, Mux, create
+from xemu.chardev.mux import MuxPort
+from xemu.chardev.pty import PtyChardev
+from xemu.chardev.spec import ChardevSpec
+from xemu.cli import log
+from xemu.cli.catalog import GRANULES
+from xemu.cli.settings import DeviceSpec, Settings
+from xemu.errors import UserError
+from xemu.loader import LoadedKernel
+
+if TYPE_CHECKING:
+    from xemu.boards import BoardConfig, DeviceConfig
+    from xemu.machine import Machine
+
+_FLASH_SIZE = 64 << 20
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(settings: Settings) -> int:
+    """Boot what the settings say; the result is the exit status."""
+    images = _load_images(settings)
+    with ExitStack() as cleanup:
+        log.configure(set(settings.log_items), settings.log_file)
+        cleanup.callback(log.close)
+        loop = IoLoop()
+        devices = _CharDevices(loop, settings)
+        cleanup.callback(devices.close)
+        cleanup.callback(loop.stop)
+        serial = devices.open_serial()
+        machine = _build(settings, images, serial, devices)
+        if settings.dumpdtb is not None:
+            _dump_device_tree(machine, settings.dumpdtb)
+            return 0
+        loop.start(machine.lock, lambda: machine.request("quit"))
+        with _ending_on_signals(machine):
+            kind = machine.run(no_reboot=settings.no_reboot)
+    return 1 if kind == "panic" else 0
+
+
+class _Images:
+    """The boot files, read and checked."""
+
+    def __init__(self) -> None:
+        self.kernel: LoadedKernel | None = None
+        self.initrd: bytes | None = None
+        self.dtb: bytes | None = None
+        self.firmware: bytes | None = None
+
+
+def _load_images(settings: Settings) -> _Images:
+    images = _Images()
+    if settings.kernel is not None:
+        images.kernel = loader.load_kernel(settings.kernel)
+        _check_page_size(settings, images.kernel.page_size)
+    if settings.initrd is not None:
+        images.initrd = loader.load_initrd(settings.initrd)
+    if settings.dtb is not None:
+        images.dtb = loader.load_dtb(settings.dtb)
+    if settings.bios is not None:
+        images.firmware = loader.load_firmware(settings.bios, _FLASH_SIZE)
+    return images
+
+
+def _check_page_size(settings: Settings, page_size: int | None) -> None:
+    """A kernel whose page size the CPU lacks stops before its first message, so say it here."""
+    if page_size is not None and page_size not in GRANULES[settings.cpu]:
+        able = next(cpu for cpu, granules in GRANULES.items() if page_size in granules)
+        size = f"{page_size >> 10} KiB pages"
+        raise UserError(f"kernel '{settings.kernel}': is built for {size}, which {settings.cpu} lacks; use -cpu {able}")
+
+
+class _CharDevices:
+    """Opens each character device once, when its first user comes."""
+
+    def __init__(self, loop: IoLoop, settings: Settings) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._muxes: dict[str, Mux] = {}
+        self._taken: set[str] = set()
+        self._open: list[CharBackend | Mux] = []
+
+    def open_serial(self) -> CharBackend | None:
+        serial = self._settings.serial
+        if serial is None or isinstance(serial, str):
+            return self.named("-serial", serial, "serial0") if serial is not None else None
+        return self._frontend(serial, "serial0")
+
+    def named(self, where: str, name: str, label: str) -> CharBackend:
+        """The character device with this id, for the front end called `label`."""
+        if name in self._muxes:
+            return self._muxes[name].port(label)
+        if name in self._taken:
+            raise UserError(f"{where}: the character device '{name}' is in use already; share it with mux=on")
+        self._taken.add(name)
+        return self._frontend(self._settings.chardevs[name], label)
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().close()
+
+    def _frontend(self, spec: ChardevSpec, label: str) -> CharBackend:
+        backend = create(self._loop, spec)
+        self._open.append(backend)
+        if isinstance(backend, PtyChardev):
+            print(f"char device redirected to {backend.name} (label {label})", flush=True)
+        if not spec.mux:
+            return backend
+        mux = Mux(self._loop, backend, self._settings.escape_key)
+        if spec.id is not None:
+            self._muxes[spec.id] = mux
+        return _port(mux, label)
+
+
+def _port(mux: Mux, label: str) -> MuxPort:
+    return mux.port(label)
+
+
+def _build(settings: Settings, images: _Images, serial: CharBackend | None, devices: _CharDevices) -> "Machine":
+    # Only here does the translator load: help and errors are quicker without it.
+    from xemu import boards
+    from xemu.accel.tcg import TcgAccelerator
+
+    config: BoardConfig = boards.BoardConfig(
+        accelerator=TcgAccelerator(engine=settings.engine),
+        cpu=settings.cpu,
+        cpus=settings.cpus,
+        ram_size=settings.ram_size,
+        kernel=images.kernel,
+        initrd=images.initrd,
+        append=settings.append,
+        dtb=images.dtb,
+        firmware=images.firmware,
+        randomness=settings.randomness,
+        serial=serial,
+        devices=_device_configs(settings.devices, devices),
+        rtc_offset=settings.rtc_offset,
+    )
+    return boards.build(settings.machine, config)
+
+
+def _device_configs(specs: tuple[DeviceSpec, ...], devices: _CharDevices) -> "list[DeviceConfig]":
+    """Pair each console with the bus before it; the board knows the two as one device."""
+    from xemu.boards import DeviceConfig
+
+    consoles: Iterator[DeviceSpec] = iter([spec for spec in specs if spec.kind == "virtconsole"])
+    found = []
+    for spec in specs:
+        if spec.kind == "virtconsole":
+            continue
+        backend = None
+        if spec.kind == "virtio-serial-device":
+            console = next(consoles, None)
+            if console is not None:
+                label = console.properties.get("id", f"virtconsole{len(found)}")
+                backend = devices.named(console.where, console.properties["chardev"], label)
+        found.append(DeviceConfig(spec.kind, spec.properties, backend))
+    return found
+
+
+def _dump_device_tree(machine: "Machine", path: str) -> None:
+    try:
+        with open(path, "wb") as file:
+            file.write(machine.device_tree)
+    except OSError as error:
+        raise UserError(f"-M dumpdtb={path}: can't write it: {error.strerror}") from None
+
+
+@contextmanager
+def _ending_on_signals(machine: "Machine") -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP end the machine as Ctrl-A x does; a second one ends the process."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in _END_SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        print(f"\nxemu: terminating on {signal.Signals(number).name}", file=sys.stderr, flush=True)
+        machine.request("quit")
+
+    old: dict[int, Callable | int | None] = {number: signal.signal(number, end) for number in _END_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
