@@ -180,6 +180,7 @@ class AddressSpace:
         region = self._region(address)
         if region is None or address + size > region.end:
             raise BusError(address, size, "write")
+        value &= (1 << 8 * size) - 1  # callers may hand over a whole register
         if region.device is not None:
             region.device.write(address - region.base, size, value)
         elif not region.ram.readonly:  # a write to a ROM is lost, as on hardware

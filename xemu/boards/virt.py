@@ -154,8 +154,8 @@ class _Builder:
         config = self.config
         tree = virt_tree.TreeConfig(
             config.cpus,
-            # The model "max" is no product; the binding has a name for such CPUs.
-            "arm,armv8" if config.cpu == "max" else f"arm,{config.cpu}",
+            # The model "max" is no product; QEMU's tree calls it by the one it extends.
+            "arm,cortex-a57" if config.cpu == "max" else f"arm,{config.cpu}",
             config.ram_size,
             config.append,
             initrd,

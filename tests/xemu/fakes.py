@@ -1,0 +1,117 @@
+"""Host sides and CPUs that do nothing but remember, and a clock that stands still until it is told to go on."""
+
+import threading
+from collections.abc import Callable
+
+from xemu.devices.clock import Alarm
+
+
+class Wire:
+    """An interrupt line's other end."""
+
+    def __init__(self) -> None:
+        self.level = False
+        self.changes: list[bool] = []
+
+    def __call__(self, level: bool) -> None:
+        self.level = level
+        self.changes.append(level)
+
+
+class FakeClock:
+    def __init__(self, now: int = 0) -> None:
+        self._now = now
+        self._alarms: list[Alarm] = []
+
+    def now(self) -> int:
+        return self._now
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Alarm:
+        alarm = Alarm(when, callback)
+        self._alarms.append(alarm)
+        return alarm
+
+    def advance(self, nanoseconds: int) -> None:
+        end = self._now + nanoseconds
+        while due := sorted((a for a in self._alarms if a.callback and a.when <= end), key=lambda a: a.when):
+            self._now = max(self._now, due[0].when)
+            due[0].fire()
+        self._now = end
+
+
+class FakeBackend:
+    """A character device whose input is typed by the test."""
+
+    def __init__(self) -> None:
+        self.output = b""
+        self.waiting = b""
+        self.break_line: Callable[[], None] | None = None
+
+    def connect(self, receive, can_receive, on_break=None) -> None:
+        self._receive, self._can_receive, self.break_line = receive, can_receive, on_break
+
+    def write(self, data: bytes) -> None:
+        self.output += data
+
+    def accept_input(self) -> None:
+        """Delivery is a separate step, as it is with a real back end's thread."""
+
+    def close(self) -> None: ...
+
+    def type(self, data: bytes) -> None:
+        self.waiting += data
+        self.deliver()
+
+    def deliver(self) -> None:
+        while self.waiting and (room := self._can_receive()) > 0:
+            chunk, self.waiting = self.waiting[:room], self.waiting[room:]
+            self._receive(chunk)
+
+
+class FakeVcpu:
+    """Waits until the machine stops; `program`, if any, is what its guest does first."""
+
+    def __init__(self, machine, index: int) -> None:
+        self.machine = machine
+        self.index = index
+        self.powered = False
+        self.irq = False
+        self.fiq = False
+        self.started_at: tuple[int, int] | None = None
+        self.standbys = 0
+        self.timer_lines: dict = {}
+        self.program: Callable[[FakeVcpu], None] | None = None
+        self._kicked = threading.Event()
+
+    def run(self) -> None:
+        if self.powered and self.program is not None:
+            self.program(self)
+        while not self.machine.stopping:
+            self._kicked.wait()
+
+    def kick(self) -> None:
+        self._kicked.set()
+
+    def set_irq(self, level: bool) -> None:
+        self.irq = level
+
+    def set_fiq(self, level: bool) -> None:
+        self.fiq = level
+
+    def power(self, entry: int, context: int) -> None:
+        self.powered = True
+        self.started_at = (entry, context)
+        self._kicked.clear()
+
+    def power_off(self) -> None:
+        self.powered = False
+
+    def standby(self) -> None:
+        self.standbys += 1
+
+
+class FakeAccelerator:
+    name = "fake"
+
+    def create_vcpu(self, machine, index: int, model: str) -> FakeVcpu:
+        return FakeVcpu(machine, index)

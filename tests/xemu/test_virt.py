@@ -1,0 +1,297 @@
+"""The virt board: its map, its device tree beside QEMU's, wiring, plugging, starting."""
+
+import subprocess
+
+import pytest
+from fakes import FakeAccelerator, FakeBackend, FakeClock
+from qemu_registers import QEMU
+
+from xemu import boards
+from xemu.boards import virt_layout as layout
+from xemu.boards.fdt import Node, Tree, parse, to_bytes
+from xemu.errors import UserError
+from xemu.loader.kernel import LoadedKernel
+from xemu.memory import BusError
+
+MIB = 1 << 20
+IMAGE = LoadedKernel([(None, b"kernel")], None, True, 0, 4096)
+
+
+def board(**choices):
+    defaults = {"cpu": "cortex-a57", "cpus": 1, "ram_size": 128 * MIB, "clock": FakeClock(), "epoch": 0}
+    return boards.build("virt", boards.BoardConfig(FakeAccelerator(), **(defaults | choices)))
+
+
+def device(kind, backend=None, **properties):
+    return boards.DeviceConfig(kind, properties, backend)
+
+
+# The map
+
+
+def test_every_range_of_the_layout_answers():
+    memory = board().memory
+    for address in (layout.GIC_DISTRIBUTOR.base, layout.GIC_CPU_INTERFACE.base, layout.UART.base, layout.RTC.base):
+        assert memory.find(address)[1] == 0
+    for index in range(layout.VIRTIO_COUNT):
+        assert memory.read(layout.virtio_range(index).base, 4) == 0x74726976
+    for hole in (0, 0x08001000, 0x09020000, 0x09030000, 0x0A004000, 0x3FFFFFFF, 0x48000000):
+        with pytest.raises(BusError):
+            memory.read(hole, 4)
+
+
+def test_eight_gigabytes():
+    memory = board(ram_size=8 << 30).memory
+    memory.write(0x40000000 + (8 << 30) - 8, 8, 1)
+    assert memory.rams[0].end == 0x2_4000_0000
+
+
+# The device tree
+
+# Nodes of QEMU's board whose devices are not here.
+ABSENT = {"fw-cfg@9020000", "platform-bus@c000000", "gpio-keys", "pl061@9030000", "pcie@10000000", "pmu", "flash@0"}
+# v2m is below the GIC. Phandles are any numbers that agree; seeds are random.
+HANDLES = {"phandle", "interrupt-parent", "clocks", "cpu"}
+SEEDS = {"kaslr-seed", "rng-seed"}
+
+
+def comparable(root):
+    """Every node's properties by path, without what may differ."""
+    kept = {}
+    for path, node in root.walk():
+        if path.split("/")[1] in ABSENT or "v2m" in path:
+            continue
+        kept[path] = {name: value for name, value in node.properties.items() if name not in HANDLES | SEEDS}
+    return kept
+
+
+@pytest.mark.skipif(QEMU is None, reason="qemu-system-aarch64 is not installed")
+@pytest.mark.parametrize("cpu, cpus, ram", [("cortex-a57", 1, 128), ("cortex-a72", 4, 512), ("max", 8, 3072)])
+def test_device_tree_is_that_of_qemu(tmp_path, cpu, cpus, ram):
+    blob = tmp_path / "virt.dtb"
+    command = [QEMU, "-M", f"virt,dumpdtb={blob}", "-cpu", cpu, "-smp", str(cpus), "-m", f"{ram}M", "-nographic"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    theirs = parse(blob.read_bytes()).root
+    ours = parse(board(cpu=cpu, cpus=cpus, ram_size=ram * MIB).device_tree).root
+    assert comparable(ours) == comparable(theirs)
+    for name, length in (("kaslr-seed", 8), ("rng-seed", 32)):
+        assert len(ours.child("chosen").properties[name]) == length
+    for _, node in ours.walk():
+        names = [child.name for child in node.children]
+        assert len(set(names)) == len(names)
+
+
+def test_every_device_node_has_its_device():
+    machine = board()
+    for _, node in parse(machine.device_tree).root.walk():
+        if "reg" in node.properties and "@" in node.name and not node.name.startswith("cpu@"):
+            address = int.from_bytes(node.properties["reg"][:8], "big")
+            assert machine.memory.find(address) is not None, node.name
+
+
+def test_phandles_lead_to_nodes():
+    root = parse(board(cpus=2).device_tree).root
+    nodes = {node.properties["phandle"]: path for path, node in root.walk() if "phandle" in node.properties}
+    assert nodes[root.properties["interrupt-parent"]] == "/intc@8000000"
+    assert nodes[root.child("pl031@9010000").properties["clocks"]] == "/apb-pclk"
+    cluster = root.child("cpus").child("cpu-map").child("socket0").child("cluster0")
+    assert [nodes[core.properties["cpu"]] for core in cluster.children] == ["/cpus/cpu@0", "/cpus/cpu@1"]
+
+
+def test_chosen():
+    machine = board(kernel=IMAGE, initrd=b"i" * 100, append="console=ttyAMA0 x", randomness=False)
+    chosen = parse(machine.device_tree).root.child("chosen").properties
+    assert chosen == {
+        "bootargs": b"console=ttyAMA0 x\0",
+        "linux,initrd-start": (0x44000000).to_bytes(8, "big"),
+        "linux,initrd-end": (0x44000064).to_bytes(8, "big"),
+        "stdout-path": b"/pl011@9000000\0",
+    }
+
+
+def user_tree(address_cells=2, size_cells=2):
+    root = Node()
+    root.set("#address-cells", address_cells)
+    root.set("#size-cells", size_cells)
+    root.add("memory@0").set("reg", 0, 0, 0, 1)
+    root.add("memory")
+    cpus = root.add("cpus")
+    cpus.add("cpu@0").set("device_type", "cpu")
+    root.add("custom").set("value", 42)
+    return root
+
+
+def test_the_users_tree_is_adapted():
+    machine = board(kernel=IMAGE, initrd=b"i", append="hi", dtb=to_bytes(Tree(user_tree(), [(0x1000, 0x2000)])))
+    tree = parse(machine.device_tree)
+    names = [node.name for node in tree.root.children]
+    assert names == ["cpus", "custom", "memory@40000000", "chosen", "psci"]
+    assert tree.reservations == [(0x1000, 0x2000)]
+    assert tree.root.child("memory@40000000").properties["reg"].hex() == "00000000400000000000000008000000"
+    assert tree.root.child("cpus").children[0].properties["enable-method"] == b"psci\0"
+    assert tree.root.child("chosen").properties["bootargs"] == b"hi\0"
+    assert tree.root.child("custom").cell("value", 0) == 42
+
+
+def test_a_users_tree_with_psci_is_left_alone():
+    root = user_tree(1, 1)
+    root.add("psci").set("method", "smc")
+    tree = parse(board(kernel=IMAGE, dtb=to_bytes(Tree(root))).device_tree)
+    assert tree.root.child("psci").properties == {"method": b"smc\0"}
+    assert "enable-method" not in tree.root.child("cpus").children[0].properties
+    assert tree.root.child("memory@40000000").properties["reg"].hex() == "4000000008000000"
+
+
+@pytest.mark.parametrize(
+    "dtb, ram, text",
+    [
+        (b"\xd0\x0d\xfe\xed" + bytes(100), 128, "-dtb: version 0"),
+        (to_bytes(Tree(user_tree(0, 2))), 128, "-dtb: its root has #address-cells and #size-cells of 0 and 2"),
+        (to_bytes(Tree(user_tree(1, 1))), 4096, "-dtb: its root describes 32-bit addresses or sizes"),
+    ],
+)
+def test_an_unfit_users_tree_is_refused(dtb, ram, text):
+    with pytest.raises(UserError, match=text):
+        board(kernel=IMAGE, dtb=dtb, ram_size=ram * MIB)
+
+
+# Starting
+
+
+def test_linux_starts_with_the_tree_in_x0():
+    machine = board(kernel=IMAGE, initrd=b"initrd", cpus=2)
+    machine.reset()
+    assert machine.vcpus[0].started_at == (0x40200000, 0x44200000)
+    assert not machine.vcpus[1].powered
+    assert machine.memory.read_bytes(0x40200000, 6) == b"kernel"
+    assert machine.memory.read_bytes(0x44000000, 6) == b"initrd"
+    assert machine.memory.read_bytes(0x44200000, len(machine.device_tree)) == machine.device_tree
+
+
+def test_a_reset_loads_everything_again_with_new_seeds():
+    machine = board(kernel=IMAGE)
+    machine.reset()
+    before = machine.device_tree
+    machine.memory.write_bytes(0x40200000, b"XXXXXX")
+    machine.memory.write(layout.UART.base + 0x38, 4, 0x10)
+    machine.reset()
+    assert machine.memory.read_bytes(0x40200000, 6) == b"kernel"
+    assert machine.memory.read(layout.UART.base + 0x38, 4) == 0
+    assert machine.device_tree != before and len(machine.device_tree) == len(before)
+
+
+def test_program_starts_with_x0_zero_and_the_tree_at_the_start_of_ram():
+    machine = board(kernel=LoadedKernel([(0x40080000, b"code")], 0x40080000, False))
+    machine.reset()
+    assert machine.vcpus[0].started_at == (0x40080000, 0)
+    assert machine.memory.read(0x40000000, 4) == 0xEDFE0DD0
+
+
+def test_no_tree_where_a_program_leaves_no_room():
+    machine = board(kernel=LoadedKernel([(0x40000100, b"code")], 0x40000100, False))
+    machine.reset()
+    assert machine.memory.read(0x40000000, 4) == 0
+
+
+def test_firmware_runs_from_flash():
+    machine = board(firmware=b"firmware")
+    machine.reset()
+    assert machine.vcpus[0].started_at == (0, 0)
+    assert machine.memory.read_bytes(0, 8) == b"firmware"
+    machine.memory.write(0, 4, 0)
+    assert machine.memory.read_bytes(0, 8) == b"firmware"
+    assert machine.memory.read(0x40000000, 4) == 0xEDFE0DD0
+
+
+# Wiring
+
+
+def enable_interrupt(memory, irq):
+    distributor, interface = layout.GIC_DISTRIBUTOR.base, layout.GIC_CPU_INTERFACE.base
+    memory.write(distributor, 4, 1)
+    memory.write(distributor + 0x100 + irq // 32 * 4, 4, 1 << irq % 32)
+    memory.write(distributor + 0x800 + irq, 1, 1)
+    memory.write(interface, 4, 1)
+    memory.write(interface + 4, 4, 0xFF)
+
+
+def test_uart_interrupts_the_cpu_and_talks_to_the_host():
+    serial = FakeBackend()
+    machine = board(serial=serial)
+    enable_interrupt(machine.memory, 32 + layout.UART_SPI)
+    machine.memory.write(layout.UART.base + 0x38, 4, 0x50)
+    serial.type(b"k")
+    assert machine.vcpus[0].irq
+    assert machine.memory.read(layout.GIC_CPU_INTERFACE.base + 0x0C, 4) == 33
+    machine.memory.write(layout.UART.base, 4, ord("h"))
+    assert serial.output == b"h"
+
+
+@pytest.mark.parametrize("name, irq", [("sec", 29), ("phys", 30), ("virt", 27), ("hyp", 26)])
+def test_timers_interrupt_their_own_cpu(name, irq):
+    machine = board(cpus=2)
+    for machine.current_cpu in (0, 1):
+        enable_interrupt(machine.memory, irq)
+    machine.vcpus[1].timer_lines[name](True)
+    assert [vcpu.irq for vcpu in machine.vcpus] == [False, True]
+    assert machine.mmio_read(1, layout.GIC_CPU_INTERFACE.base + 0x0C, 4) == irq
+    assert machine.mmio_read(0, layout.GIC_CPU_INTERFACE.base + 0x0C, 4) == 1023
+
+
+def test_rtc_alarm_arrives():
+    clock = FakeClock()
+    machine = board(clock=clock, epoch=1000, rtc_offset=50)
+    enable_interrupt(machine.memory, 32 + layout.RTC_SPI)
+    assert machine.memory.read(layout.RTC.base, 4) == 1050
+    machine.memory.write(layout.RTC.base + 0x10, 4, 1)
+    machine.memory.write(layout.RTC.base + 4, 4, 1060)
+    clock.advance(10 * 10**9)
+    assert machine.vcpus[0].irq
+
+
+def test_hypercalls_are_psci():
+    machine = board(cpus=2)
+    assert machine.hypercall(machine.vcpus[0], [0xC4000003, 1, 0x40000000, 9]) == 0
+    assert machine.vcpus[1].started_at == (0x40000000, 9)
+
+
+# Plugging
+
+
+def ids(machine):
+    numbers = (machine.memory.read(layout.virtio_range(i).base + 8, 4) for i in range(layout.VIRTIO_COUNT))
+    return {index: number for index, number in enumerate(numbers) if number}
+
+
+def test_devices_take_transports_from_the_highest_down():
+    machine = board(devices=[device("virtio-rng-device"), device("virtio-serial-device", FakeBackend())])
+    assert ids(machine) == {31: 4, 30: 3}
+
+
+def test_a_bus_can_be_named():
+    chosen = [device("virtio-rng-device", bus="virtio-mmio-bus.31"), device("virtio-serial-device")]
+    assert ids(board(devices=chosen)) == {31: 4, 30: 3}
+    assert ids(board(devices=[device("virtio-rng-device", bus="virtio-mmio-bus.0")])) == {0: 4}
+
+
+@pytest.mark.parametrize(
+    "devices, text",
+    [
+        (
+            [device("virtio-rng-device", bus="virtio-mmio-bus.32")],
+            "no bus 'virtio-mmio-bus.32'; they are virtio-mmio-bus.0 to",
+        ),
+        ([device("virtio-rng-device", bus="pci.0")], "no bus 'pci.0'"),
+        ([device("virtio-rng-device", bus="virtio-mmio-bus.3")] * 2, "virtio-mmio-bus.3 has a device already"),
+        ([device("virtio-rng-device")] * 33, "all 32 virtio-mmio transports are taken"),
+    ],
+)
+def test_devices_that_do_not_fit(devices, text):
+    with pytest.raises(UserError, match=text):
+        board(devices=devices)
+
+
+@pytest.mark.parametrize("choices, text", [({"cpus": 9}, "-smp 9"), ({"ram_size": 9 << 30}, "up to 8G")])
+def test_impossible_machines(choices, text):
+    with pytest.raises(UserError, match=text):
+        board(**choices)
