@@ -50,16 +50,13 @@ class Ram:
     def __init__(self, base: int, size: int, name: str, readonly: bool = False) -> None:
         self.base = base
         self.size = size
+        self.end = base + size
         self.name = name
         # The guest cannot write it (a ROM); the emulator itself fills it through `view`.
         self.readonly = readonly
         self._map = _map_memory(size, name)
         self.view = memoryview(self._map)
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-
-    @property
-    def end(self) -> int:
-        return self.base + self.size
 
     def __repr__(self) -> str:
         return f"<Ram {self.name} {self.base:#x}..{self.end - 1:#x}>"
@@ -79,17 +76,19 @@ def _map_memory(size: int, name: str) -> mmap.mmap:
         os.close(fd)  # the mapping keeps the memory
 
 
-class _Region:
-    """One range of the map: RAM, or a device."""
+class _DeviceRange:
+    """Where a device answers."""
 
-    __slots__ = ("base", "end", "name", "ram", "device")
+    __slots__ = ("base", "end", "name", "device")
 
-    def __init__(self, base: int, size: int, name: str, ram: Ram | None, device: Device | None) -> None:
+    def __init__(self, base: int, size: int, name: str, device: Device) -> None:
         self.base = base
         self.end = base + size
         self.name = name
-        self.ram = ram
         self.device = device
+
+
+_Region = Ram | _DeviceRange
 
 
 class AddressSpace:
@@ -110,13 +109,13 @@ class AddressSpace:
         if base % PAGE_SIZE or size % PAGE_SIZE:
             raise MapError(f"{name}: RAM of {size:#x} bytes at {base:#x} is not made of whole {PAGE_SIZE}-byte pages")
         ram = Ram(base, size, name, readonly)
-        self._insert(_Region(base, size, name, ram, None))
+        self._insert(ram)
         self.rams = tuple(sorted((*self.rams, ram), key=lambda r: r.base))
         return ram
 
     def add_device(self, base: int, size: int, device: Device, name: str) -> None:
         self._check(base, size, name)
-        self._insert(_Region(base, size, name, None, device))
+        self._insert(_DeviceRange(base, size, name, device))
 
     def freeze(self) -> None:
         """No more changes: look-ups of a running machine need no lock."""
@@ -153,13 +152,14 @@ class AddressSpace:
     def find(self, address: int) -> Ram | tuple[Device, int] | None:
         """What answers at this address: RAM, a device and the offset in it, or nothing."""
         region = self._region(address)
-        if region is None:
-            return None
-        return region.ram if region.ram is not None else (region.device, address - region.base)
+        if isinstance(region, _DeviceRange):
+            return region.device, address - region.base
+        return region
 
     def describe(self) -> str:
         """The map for people: one line per range."""
-        return "\n".join(f"{r.base:016x}-{r.end - 1:016x} {'ram' if r.ram else 'i/o'} {r.name}" for r in self._regions)
+        kinds = {Ram: "ram", _DeviceRange: "i/o"}
+        return "\n".join(f"{r.base:016x}-{r.end - 1:016x} {kinds[type(r)]} {r.name}" for r in self._regions)
 
     # One access of a guest instruction
 
@@ -170,9 +170,9 @@ class AddressSpace:
         if region is None or address + size > region.end:
             raise BusError(address, size, "read")
         offset = address - region.base
-        if region.device is not None:
+        if isinstance(region, _DeviceRange):
             return region.device.read(offset, size)
-        return int.from_bytes(region.ram.view[offset : offset + size], "little")
+        return int.from_bytes(region.view[offset : offset + size], "little")
 
     def write(self, address: int, size: int, value: int) -> None:
         if size not in ACCESS_SIZES:
@@ -181,33 +181,33 @@ class AddressSpace:
         if region is None or address + size > region.end:
             raise BusError(address, size, "write")
         value &= (1 << 8 * size) - 1  # callers may hand over a whole register
-        if region.device is not None:
+        if isinstance(region, _DeviceRange):
             region.device.write(address - region.base, size, value)
-        elif not region.ram.readonly:  # a write to a ROM is lost, as on hardware
+        elif not region.readonly:  # a write to a ROM is lost, as on hardware
             self._store(region, address, value.to_bytes(size, "little"))
 
     # Blocks of RAM: loaders, and devices that reach memory themselves
 
     def read_bytes(self, address: int, length: int) -> bytes:
-        region = self._ram_region(address, length, "read")
-        offset = address - region.base
-        return bytes(region.ram.view[offset : offset + length])
+        ram = self._ram_of(address, length, "read")
+        offset = address - ram.base
+        return bytes(ram.view[offset : offset + length])
 
     def write_bytes(self, address: int, data: bytes) -> None:
-        region = self._ram_region(address, len(data), "write")
-        if region.ram.readonly:
+        ram = self._ram_of(address, len(data), "write")
+        if ram.readonly:
             raise BusError(address, len(data), "write")
         if data:
-            self._store(region, address, data)
+            self._store(ram, address, data)
 
-    def _ram_region(self, address: int, length: int, access: str) -> _Region:
+    def _ram_of(self, address: int, length: int, access: str) -> Ram:
         region = self._region(address)
-        if region is None or region.ram is None or length < 0 or address + length > region.end:
+        if not isinstance(region, Ram) or length < 0 or address + length > region.end:
             raise BusError(address, length, access)
         return region
 
-    def _store(self, region: _Region, address: int, data: bytes) -> None:
-        offset = address - region.base
-        region.ram.view[offset : offset + len(data)] = data
+    def _store(self, ram: Ram, address: int, data: bytes) -> None:
+        offset = address - ram.base
+        ram.view[offset : offset + len(data)] = data
         for listener in self.on_ram_write:
             listener(address, len(data))

@@ -17,6 +17,7 @@ from xemu.devices.virtio.device import VirtioDevice
 from xemu.devices.virtio.mmio import VirtioMmio
 from xemu.devices.virtio.rng import VirtioRng
 from xemu.errors import UserError
+from xemu.loader.kernel import LoadedKernel
 from xemu.machine import Machine
 from xemu.memory import Ram
 
@@ -101,7 +102,7 @@ class _Builder:
         if self.config.firmware is not None:
             self._add_firmware(self.config.firmware)
         elif self.config.kernel is not None:
-            self._add_kernel()
+            self._add_kernel(self.config.kernel)
         else:  # only good for looking at the device tree
             self.machine.device_tree = self._device_tree(None)
 
@@ -113,8 +114,8 @@ class _Builder:
         flash.view[: len(firmware)] = firmware
         self._start_with(lambda: None, _RESET_VECTOR, 0, None, layout.RAM_BASE, self.ram.end)
 
-    def _add_kernel(self) -> None:
-        plan = arm_boot.place(self.config.kernel, self.config.initrd, self.ram.base, self.ram.size)
+    def _add_kernel(self, kernel: LoadedKernel) -> None:
+        plan = arm_boot.place(kernel, self.config.initrd, self.ram.base, self.ram.size)
 
         def load() -> None:
             for address, data in plan.blobs:

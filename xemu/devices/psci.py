@@ -1,7 +1,7 @@
 """Power State Coordination Interface 1.0 (Arm DEN 0022): what firmware would do for an HVC of the guest."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from xemu.accel.base import Vcpu
 from xemu.cli import log
@@ -26,9 +26,10 @@ MIGRATION_NOT_REQUIRED = 2  # there is no trusted OS that would be tied to a CPU
 class PsciMachine(Protocol):
     """What PSCI needs of a machine."""
 
-    vcpus: Sequence[Vcpu]
+    @property
+    def vcpus(self) -> Sequence[Vcpu]: ...
 
-    def request(self, kind: str) -> None: ...
+    def request(self, kind: Literal["shutdown", "reset"]) -> None: ...
 
 
 class Psci:
@@ -114,7 +115,7 @@ class Psci:
     def system_reset(self, vcpu: Vcpu, *_: int) -> int:
         return self._stop_system(vcpu, "reset")
 
-    def _stop_system(self, vcpu: Vcpu, kind: str) -> int:
+    def _stop_system(self, vcpu: Vcpu, kind: Literal["shutdown", "reset"]) -> int:
         """The call never returns to the guest: the caller is off, and the machine stops the others."""
         vcpu.power_off()
         self._machine.request(kind)

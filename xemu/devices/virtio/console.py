@@ -42,7 +42,7 @@ class VirtioConsole(VirtioDevice):
     def resize(self, columns: int, rows: int) -> None:
         """The host's window changed."""
         self._columns, self._rows = columns & 0xFFFF, rows & 0xFFFF
-        if self.features & F_SIZE and self.transport is not None:
+        if self.features & F_SIZE:
             self.transport.config_changed()
 
     def reset(self) -> None:
@@ -82,7 +82,7 @@ class VirtioConsole(VirtioDevice):
         return chain.writable_size if chain is not None else 0
 
     def _next_input(self) -> Chain | None:
-        if self.transport is None or not self.transport.running:
+        if not self.transport.running:
             return None
         if self._input is None:
             queue = self.transport.queues[_RECEIVE]

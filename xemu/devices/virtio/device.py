@@ -26,6 +26,19 @@ class Transport(Protocol):
         ...
 
 
+class Detached:
+    """The transport of a device that is not plugged in yet: there is no driver."""
+
+    queues: list[Queue] = []
+    running = False
+
+    def interrupt(self) -> None: ...
+
+    def config_changed(self) -> None: ...
+
+    def fail(self, reason: str) -> None: ...
+
+
 class VirtioDevice:
     """Base of devices: identity, features, configuration space, and what happens when a queue is notified."""
 
@@ -34,7 +47,7 @@ class VirtioDevice:
     features = 0  # device-specific bits; the transport adds its own
     queue_sizes: tuple[int, ...] = ()
 
-    transport: Transport | None = None
+    transport: Transport = Detached()
 
     def attach(self, transport: Transport) -> None:
         self.transport = transport
@@ -57,6 +70,5 @@ class VirtioDevice:
 
     def push(self, index: int, chain: Chain, written: int) -> None:
         """Give a request back, with an interrupt when the driver wants one."""
-        assert self.transport is not None
         if self.transport.queues[index].push(chain, written):
             self.transport.interrupt()
