@@ -18,8 +18,9 @@ from collections.abc import Callable
 from jit.ir import Builder, Function, Value
 from jit.types import I8, I32, I64
 from targets.arm import debug
-from targets.arm.env import CALLBACK_AT, ENV
+from targets.arm.env import ENV
 from targets.arm.exits import Event, Exit
+from targets.arm.state import guarded_callback
 
 IL = 1 << 25
 EC_UNKNOWN, EC_ILLEGAL_STATE, EC_PC_ALIGNMENT = 0x00, 0x0E, 0x22
@@ -69,9 +70,9 @@ def bank_stack_pointer(b: Builder, spsel: Value | int) -> None:
     set_byte(b, "spsel", new)
 
 
-def event(b: Builder, kind: Event, a: Value | int = 0, c: Value | int = 0) -> None:
+def event(b: Builder, kind: Event, value: Value | int = 0) -> None:
     """Tell Python (rare: about a microsecond and the interpreter's lock)."""
-    b.callback("event", CALLBACK_AT["event"], b.const(kind), b.coerce(a, I64), b.coerce(c, I64), type=I64)
+    guarded_callback(b, "event", b.const(kind), b.coerce(value, I64))
 
 
 def _stencil(name: str, build: Callable[[Builder], None]) -> Function:

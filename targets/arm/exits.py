@@ -23,9 +23,11 @@ class Exit(IntEnum):
 
 
 class Event(IntEnum):
-    """What native code reports through callback `event(kind, a, b) -> i64`; the answer is ignored."""
+    """What native code reports through callback `event(env, kind, value)`."""
 
-    EXCEPTION = 1  # taken: a = vector offset & 0x180; ELR, SPSR, ESR, FAR are set (only while env.trace is set)
-    UNKNOWN_REGISTER = 2  # a = op0..op2 as in bits 20..5 of MRS, b = 1 for a read: `-d unimp`
+    EXCEPTION = 1  # taken: value = vector offset & 0x180; ELR, SPSR, ESR, FAR are set (only while env.trace is set)
+    UNKNOWN_REGISTER = 2  # MRS or MSR of an unknown register; value = ISS of exception class 0x18: `-d unimp`
     SEND_EVENT = 3  # SEV: set event_register of every CPU, end their WFE
-    BROADCAST_TLBI = 4  # a = key of the TLBI operation, b = its operand: the other CPUs of the machine must do it too
+    BROADCAST_TLBI = 4  # value = tlbi kind | asid << 8 in `scratch`: the other CPUs of the machine must do it too
+    TIMER = 5  # a timer was programmed: GenericTimers.update() and deadline()
+    DEBUG = 6  # breakpoints, watchpoints or what enables them changed
