@@ -137,28 +137,44 @@ def _cache_maintenance() -> Iterator[OracleBug]:
 
 
 def _par_shareability() -> Iterator[OracleBug]:
-    def line(title: str, r1: str, r0: str) -> OracleBug:
-        def rest(shareability: int) -> str:
-            el1 = f"{int(r1, 16) | shareability << 7:x}"
-            el0 = el1 if r0 == r1 else r0
-            return f"r1={el1} w1={el1} r0={el0} w0={el0}"
+    results = {  # what AT finds for reads and writes of EL1, then of EL0
+        "MMU off": (0x42000A00, None),
+        "L3 nc": (0x4400000042000A00, 0x81F),
+        "L3 device": (0x42000A00, 0x81F),
+        "L3 gre": (0x0C00000042000A00, 0x81F),
+        "uart": (0x9000A00, 0x81F),
+    }
 
-        return OracleBug(
-            program=f"mmu_at_{granule}",
-            under=title,
-            name="",
-            printed=rest(0),
-            correct=rest(2),
-            why="QEMU 7.2 copies the descriptor's shareability",
-            manual="D19.2 PAR_EL1.SH: 0b10 for Device and Normal non-cacheable memory; PAREncodeShareability()",
-        )
+    def line(el1: int, el0: int | None) -> str:
+        el0 = el1 if el0 is None else el0
+        return f"r1={el1:x} w1={el1:x} r0={el0:x} w0={el0:x}"
 
     for granule in ("4k", "16k", "64k"):
-        yield line("MMU off", "42000a00", "42000a00")
-        yield line("L3 nc", "4400000042000a00", "81f")
-        yield line("L3 device", "42000a00", "81f")
-        yield line("L3 gre", "c00000042000a00", "81f")
-        yield line("uart", "9000a00", "81f")
+        for title, (el1, el0) in results.items():
+            yield OracleBug(
+                program=f"mmu_at_{granule}",
+                under=title,
+                name="",
+                printed=line(el1, el0),
+                correct=line(el1 | 2 << 7, el0),
+                why="QEMU 7.2 copies the descriptor's shareability",
+                manual="D19.2 PAR_EL1.SH: 0b10 for Device and Normal non-cacheable memory; PAREncodeShareability()",
+            )
+
+
+def _os_lock() -> Iterator[OracleBug]:
+    for program, name, printed in (
+        ("debug_break", "EL0 bp OS lock", "v=8 esr=c2000022 elr=@-c spsr=3c0"),
+        ("debug_watch", "EL0 OS lock", "v=8 esr=d2000022 far=+20008 elr=@-8 spsr=3c0"),
+    ):
+        yield OracleBug(
+            program=program,
+            name=name,
+            printed=printed,
+            correct="ok",
+            why="QEMU 7.2 looks at the OS lock for software step only",
+            manual="H2.4.2: with OSLSR_EL1.OSLK set only BRK's debug exceptions are generated",
+        )
 
 
 ORACLE_BUGS: tuple[OracleBug, ...] = (
@@ -167,6 +183,7 @@ ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_device_alignment(),
     *_cache_maintenance(),
     *_par_shareability(),
+    *_os_lock(),
     OracleBug(
         program="exc_el0",
         name="TDCC=1 mdccsr",
