@@ -58,7 +58,7 @@ class Module:
 
     def text(self) -> str:
         head = [f'target triple = "{self.host.TRIPLE}"', "!9 = !{i64 -1, i64 -1}", '!8 = !{!"branch_weights", i32 4000, i32 1}',
-                '!7 = !{!"branch_weights", i32 1, i32 4000}']  # fmt: skip
+                '!7 = !{!"branch_weights", i32 1, i32 4000}', "!6 = !{}"]  # fmt: skip
         for k, (name, (lo, hi)) in enumerate(sorted(self.holes.items())):
             wide = lo < -(1 << 31) or hi >= 1 << 32
             head.append(f'@"{name}" = extern_weak dso_local global i8, !absolute_symbol !{9 if wide else 10 + k}')
@@ -212,6 +212,9 @@ def _shift(c: _FunctionText, v: Value) -> str:
     x, n = v.args
     t, width = llvm_type(v.type), v.type.bits
     if _known_amount(n, width):
+        if n.op == "hole" and width in (32, 64) and not v.type.lanes and c.m.host.SHIFT_BY_HOLE:
+            number = c.ref(n).replace(" to i32)", " to i64)")  # an immediate of inline asm is an address
+            return c.let(c.m.host.SHIFT_BY_HOLE[v.op].format(x=c.ref(x), n=number, t=t, q="lq"[width // 64]))
         return c.let(f"{v.op} {t} {c.ref(x)}, {c.ref(n)}")
     last = c.literal(width - 1, v.type)
     capped = c.intrinsic(f"llvm.umin.{_suffix(v.type)}", v.type, f"{t} {c.ref(n)}, {t} {last}", f"{t}, {t}")
@@ -283,7 +286,8 @@ def _overflow(c: _FunctionText, v: Value) -> str:
 
 
 def _select(c: _FunctionText, v: Value) -> str:
-    return c.let(f"select {c.sequence(list(v.args))}")
+    keep = "" if v.args[0].type.lanes else ", !unpredictable !6"  # else LLVM likes branches where an arm is a load
+    return c.let(f"select {c.sequence(list(v.args))}{keep}")
 
 
 def _convert(c: _FunctionText, v: Value) -> str:

@@ -15,6 +15,7 @@ CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them 
 # ELF for the Arm 64-bit Architecture, 5.7: R_AARCH64_ABS64, MOVW_UABS_G0..G3 (with and without overflow check), CALL26, JUMP26
 RELOC_ABS64 = 257
 MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
+SHIFT_BY_HOLE: dict[str, str] = {}  # an immediate shift is a bitfield move, whose fields are not the amount
 RELATIVE = {282, 283}
 JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
 

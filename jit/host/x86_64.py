@@ -42,6 +42,12 @@ def jump(distance: int) -> bytes:
 # therefore first moved to a register behind an empty asm, which LLVM does not look through.
 OPAQUE = 'call i64 asm "", "=r,0"(i64 {})'
 
+# Shifts by a hole: LLVM has the immediate form for rotates only, and would spend a register on the amount
+SHIFT_BY_HOLE = {
+    op: f'call {{t}} asm "{name}{{q}} $2, $0", "=r,0,i,~{{{{flags}}}}"({{t}} {{x}}, i64 {{n}})'
+    for op, name in (("shl", "shl"), ("lshr", "shr"), ("ashr", "sar"))
+}
+
 # MXCSR bits (Intel SDM 1, 10.2.3): IE DE ZE OE UE PE are 0..5, rounding control 13..14.
 # DE has no counterpart in IEEE flags and is dropped.
 FP_DECLARATIONS = """declare void @llvm.x86.sse.stmxcsr(ptr)

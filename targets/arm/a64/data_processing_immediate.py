@@ -132,7 +132,8 @@ def _insert_mask(f: Any, top: int) -> int:
 def extract(b: A64, i: Insn) -> None:
     t = i.datasize
     lsb = i.hole("lsb", lambda f: f.imms, 0, t.bits - 1).resize(t)
-    high = (b.X(i.Rn, t) << 1) << (t.bits - 1 - lsb)
+    up = i.hole("up", lambda f: t.bits - 1 - f.imms, 0, t.bits - 1).resize(t)
+    high = (b.X(i.Rn, t) << 1) << up
     b.set_X(i.Rd, high | b.X(i.Rm, t).lshr(lsb))
 
 

@@ -195,7 +195,7 @@ class A64(Builder):
     # -- flags --------------------------------------------------------------------------------------------------------
     def flag(self, name: str) -> Value:
         """Condition flag n, z, c or v as i1."""
-        return self.ldenv(ENV[f"{name}f"].offset, I8).trunc(I1)
+        return self.ldenv(ENV[f"{name}f"].offset, I1)
 
     def set_nzcv(self, n: Value, z: Value, c: Value, v: Value) -> None:
         for name, value in zip("nzcv", (n, z, c, v), strict=True):
