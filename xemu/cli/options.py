@@ -42,7 +42,7 @@ _MACHINE, _BOOT, _IO, _DEBUG, _INFO = "Machine", "Boot", "Devices and character 
 _QUIET = "Accepted, without a display or network to apply to"
 
 OPTIONS: tuple[Option, ...] = (
-    _option("M machine", Takes.MERGE, "NAME[,PROP=VALUE...]", "the board; 'help' lists, 'NAME,help' explains", _MACHINE),
+    _option("M machine", Takes.MERGE, "NAME[,PROP=VALUE...]", "the board; 'help', 'NAME,help' tell more", _MACHINE),
     _option("cpu", Takes.LAST, "MODEL", "the CPU model; 'help' lists them", _MACHINE),
     _option("m", Takes.LAST, "[size=]SIZE", "RAM, in MiB or with suffix K, M, G (default 128M)", _MACHINE),
     _option("smp", Takes.LAST, "[cpus=]N", "number of CPUs (default 1)", _MACHINE),
@@ -79,11 +79,11 @@ OPTIONS: tuple[Option, ...] = (
 BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in option.names}
 
 # Options of QEMU's that a user may well type and that have no near relative here: "did you mean" would mislead.
-_ONLY_QEMU = frozenset(  # noqa: SIM905
-    "drive hda hdb hdc hdd cdrom sda blockdev netdev gdb s S qmp mon virtfs fsdev snapshot loadvm incoming daemonize "
-    "pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot "
-    "enable-kvm no-shutdown watchdog tpmdev smbios fw_cfg pflash readconfig writeconfig singlestep".split()
-)
+_ONLY_QEMU = """
+    drive hda hdb hdc hdd cdrom sda blockdev netdev gdb s S qmp mon virtfs fsdev snapshot loadvm incoming daemonize
+    pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot
+    enable-kvm no-shutdown watchdog tpmdev smbios fw_cfg pflash readconfig writeconfig singlestep
+""".split()  # noqa: SIM905
 
 
 @dataclass

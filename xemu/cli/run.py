@@ -1,15 +1,15 @@
 """From settings to a running machine and back: files, log, character devices, board, signals."""
 
+import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from xemu import loader
 from xemu.chardev import CharBackend, IoLoop, Mux, create
-from xemu.chardev.mux import MuxPort
 from xemu.chardev.pty import PtyChardev
 from xemu.chardev.spec import ChardevSpec
 from xemu.cli import log
@@ -19,7 +19,8 @@ from xemu.errors import UserError
 from xemu.loader import LoadedKernel
 
 if TYPE_CHECKING:
-    from xemu.boards import BoardConfig, DeviceConfig
+    from xemu.accel.base import Accelerator, Vcpu
+    from xemu.boards import DeviceConfig
     from xemu.machine import Machine
 
 _FLASH_SIZE = 64 << 20
@@ -36,11 +37,10 @@ def run(settings: Settings) -> int:
         devices = _CharDevices(loop, settings)
         cleanup.callback(devices.close)
         cleanup.callback(loop.stop)
-        serial = devices.open_serial()
-        machine = _build(settings, images, serial, devices)
         if settings.dumpdtb is not None:
-            _dump_device_tree(machine, settings.dumpdtb)
+            _dump_device_tree(_build(_without_consoles(settings), images, _NoCpus(), devices), settings.dumpdtb)
             return 0
+        machine = _build(settings, images, _accelerator(settings), devices)
         loop.start(machine.lock, lambda: machine.request("quit"))
         with _ending_on_signals(machine):
             kind = machine.run(no_reboot=settings.no_reboot)
@@ -118,20 +118,30 @@ class _CharDevices:
         mux = Mux(self._loop, backend, self._settings.escape_key)
         if spec.id is not None:
             self._muxes[spec.id] = mux
-        return _port(mux, label)
+        return mux.port(label)
 
 
-def _port(mux: Mux, label: str) -> MuxPort:
-    return mux.port(label)
-
-
-def _build(settings: Settings, images: _Images, serial: CharBackend | None, devices: _CharDevices) -> "Machine":
-    # Only here does the translator load: help and errors are quicker without it.
-    from xemu import boards
+def _accelerator(settings: Settings) -> "Accelerator":
+    # Only here does the translator load: help, errors and device trees are quicker without it.
     from xemu.accel.tcg import TcgAccelerator
 
-    config: BoardConfig = boards.BoardConfig(
-        accelerator=TcgAccelerator(engine=settings.engine),
+    return TcgAccelerator(engine=settings.engine)
+
+
+class _NoCpus:
+    """Stands in for an accelerator where a machine is built to be looked at only."""
+
+    name = "none"
+
+    def create_vcpu(self, machine: "Machine", index: int, model: str) -> "Vcpu":
+        return SimpleNamespace(index=index, set_irq=None, set_fiq=None)  # type: ignore[return-value]
+
+
+def _build(settings: Settings, images: _Images, accelerator: "Accelerator", devices: _CharDevices) -> "Machine":
+    from xemu import boards
+
+    config = boards.BoardConfig(
+        accelerator=accelerator,
         cpu=settings.cpu,
         cpus=settings.cpus,
         ram_size=settings.ram_size,
@@ -141,7 +151,7 @@ def _build(settings: Settings, images: _Images, serial: CharBackend | None, devi
         dtb=images.dtb,
         firmware=images.firmware,
         randomness=settings.randomness,
-        serial=serial,
+        serial=devices.open_serial(),
         devices=_device_configs(settings.devices, devices),
         rtc_offset=settings.rtc_offset,
     )
@@ -165,6 +175,12 @@ def _device_configs(specs: tuple[DeviceSpec, ...], devices: _CharDevices) -> "li
                 backend = devices.named(console.where, console.properties["chardev"], label)
         found.append(DeviceConfig(spec.kind, spec.properties, backend))
     return found
+
+
+def _without_consoles(settings: Settings) -> Settings:
+    """The same board without anything on the host's side, for looking at its device tree."""
+    devices = tuple(spec for spec in settings.devices if spec.kind != "virtconsole")
+    return dataclasses.replace(settings, serial=None, devices=devices)
 
 
 def _dump_device_tree(machine: "Machine", path: str) -> None:

@@ -9,11 +9,11 @@ import hashlib
 from xemu.guests import cpio
 
 _KNOWN_LINES = 20000
-_APPLETS = (  # noqa: SIM905
-    "sh ash cat cp cut date dd df dmesg echo env expr false free grep gunzip gzip head hostname kill ln ls md5sum "
-    "mkdir mknod more mount mv ping poweroff ps pwd reboot rm rmdir sed seq setsid sha256sum sleep sort stty sync "
-    "tail tar test top touch tr true umount uname uptime vi wc which xz zcat cttyhack"
-).split()
+_APPLETS = """
+    sh ash cat cp cut date dd df dmesg echo env expr false free grep gunzip gzip head hostname kill ln ls md5sum mkdir
+    mknod more mount mv ping poweroff ps pwd reboot rm rmdir sed seq setsid sha256sum sleep sort stty sync tail tar
+    test top touch tr true umount uname uptime vi wc which xz zcat cttyhack
+""".split()  # noqa: SIM905
 
 _INIT = """\
 #!/bin/sh
