@@ -44,6 +44,7 @@ class Machine:
         # Takes requests from signal handlers too: SimpleQueue.put is re-entrant, a Condition is not.
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._fresh = True  # devices are as they were made: what the user has typed already stays in them
 
     # What vCPUs call
 
@@ -67,12 +68,13 @@ class Machine:
     # What the thread that owns the machine calls
 
     def reset(self) -> None:
-        """Put every device and vCPU into its state at power-on, and load the images again."""
+        """Put every device and vCPU into its state at power-on, and load the images."""
         with self.lock:
             for vcpu in self.vcpus:
                 vcpu.power_off()
-            for device in self.devices:
+            for device in () if self._fresh else self.devices:
                 device.reset()
+            self._fresh = False
             for hook in self.on_reset:
                 hook()
 

@@ -203,6 +203,14 @@ def test_firmware_runs_from_flash():
     assert machine.memory.read(0x40000000, 4) == 0xEDFE0DD0
 
 
+def test_what_is_typed_before_the_start_is_kept():
+    serial = FakeBackend()
+    machine = board(kernel=IMAGE, serial=serial)
+    serial.type(b"x")
+    machine.reset()
+    assert machine.memory.read(layout.UART.base, 4) == ord("x")
+
+
 # Wiring
 
 
