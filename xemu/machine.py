@@ -32,7 +32,10 @@ class Machine:
         self.devices: list[Resettable] = []
         # Run at power-on and at every reset, after the devices: reload images, start the boot CPU.
         self.on_reset: list[Callable[[], None]] = []
-        self.on_stop: list[Callable[[], None]] = []  # when the machine is gone for good: timers, back ends
+        # Run once the end is decided, before vCPUs are waited for: whatever could keep one of them waiting for the host
+        # (a terminal that is held, a pipe that nobody reads) has to let go.
+        self.on_ending: list[Callable[[], None]] = []
+        self.on_stop: list[Callable[[], None]] = []  # run when no vCPU runs any more: timers
         self.hypercall: Callable[[Vcpu, list[int]], int] = _no_hypercall
         self.device_tree = b""
         # Read by vCPUs: true from the moment they have to leave run() until the next start.
@@ -43,7 +46,7 @@ class Machine:
         self.failure: BaseException | None = None
         # Takes requests from signal handlers too: SimpleQueue.put is re-entrant, a Condition is not.
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[tuple[Vcpu, threading.Thread]] = []
         self._fresh = True  # devices are as they were made: what the user has typed already stays in them
 
     # What vCPUs call
@@ -84,39 +87,45 @@ class Machine:
             while True:
                 self.reset()
                 self._start()
-                try:
-                    kind = self._requests.get()
-                finally:
-                    self._stop()
-                if self.failure is not None:
-                    raise self.failure
+                kind = self._requests.get()
                 if kind != "reset" or no_reboot:
                     return kind
-                # What else was asked for in the moment of the reset decides, unless it is one more reset.
-                while not self._requests.empty():
-                    later = self._requests.get()
-                    if later != "reset":
-                        return later
+                self._stop()
+                self._forget_resets()
         finally:
+            for hook in self.on_ending:
+                hook()
+            self._stop()
             for hook in self.on_stop:
                 hook()
+            if self.failure is not None:
+                raise self.failure
 
     def _start(self) -> None:
         self.stopping = False
-        self._threads = [
-            threading.Thread(target=self._vcpu_thread, args=(vcpu,), name=f"vcpu{vcpu.index}", daemon=True)
-            for vcpu in self.vcpus
-        ]
-        for thread in self._threads:
+        for vcpu in self.vcpus:
+            thread = threading.Thread(target=self._vcpu_thread, args=(vcpu,), name=f"vcpu{vcpu.index}", daemon=True)
+            self._threads.append((vcpu, thread))
             thread.start()
 
     def _stop(self) -> None:
         self.stopping = True
-        for vcpu, thread in zip(self.vcpus, self._threads, strict=True):
+        for vcpu, _ in self._threads:
             vcpu.kick()
-            while thread.join(_KICK_INTERVAL) or thread.is_alive():
+        for vcpu, thread in self._threads:
+            while thread.is_alive():
+                thread.join(_KICK_INTERVAL)
                 vcpu.kick()
         self._threads = []
+
+    def _forget_resets(self) -> None:
+        """Several CPUs may have asked for the reset that was just carried out; what else was asked for stays."""
+        waiting = []
+        while not self._requests.empty():
+            waiting.append(self._requests.get())
+        for kind in waiting:
+            if kind != "reset":
+                self._requests.put(kind)
 
     def _vcpu_thread(self, vcpu: Vcpu) -> None:
         try:

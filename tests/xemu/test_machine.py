@@ -1,5 +1,7 @@
 """Life of a machine: start, reset, end, failure."""
 
+import threading
+
 import pytest
 from fakes import FakeVcpu
 
@@ -73,13 +75,27 @@ def test_a_failing_vcpu_ends_the_run_with_its_exception(machine):
     assert machine.stopping
 
 
+def test_a_vcpu_that_waits_for_the_host_is_let_go(machine):
+    """Quitting while a back end blocks: only the hook can end the wait."""
+    host_reads = threading.Event()
+    machine.on_ending.append(host_reads.set)
+
+    def write_to_a_full_pipe(vcpu):
+        machine.request("quit")
+        host_reads.wait()
+
+    machine.vcpus[0].program = write_to_a_full_pipe
+    assert machine.run() == "quit"
+
+
 def test_stop_hooks_run_once_at_the_end(machine):
     calls = []
+    machine.on_ending.append(lambda: calls.append("ending"))
     machine.on_stop.append(lambda: calls.append("stopped"))
     kinds = iter(["reset", "shutdown"])
     machine.vcpus[0].program = lambda vcpu: machine.request(next(kinds))
     machine.run()
-    assert calls == ["stopped"]
+    assert calls == ["ending", "stopped"]
 
 
 def test_device_accesses_name_their_cpu(machine):

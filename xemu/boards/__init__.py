@@ -21,6 +21,7 @@ class DeviceConfig:
     kind: str
     properties: dict[str, str] = field(default_factory=dict)
     backend: "CharBackend | None" = None  # of a console
+    size: tuple[int, int] | None = None  # of a console: columns and rows, where the host's side has them
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _make_rng(config: BoardConfig, device: DeviceConfig) -> VirtioDevice:
 
 
 def _make_console(config: BoardConfig, device: DeviceConfig) -> VirtioDevice:
-    return VirtioConsole(device.backend)
+    return VirtioConsole(device.backend, device.size)
 
 
 VIRTIO_DEVICES: dict[str, Callable[[BoardConfig, DeviceConfig], VirtioDevice]] = {

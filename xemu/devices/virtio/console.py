@@ -39,12 +39,6 @@ class VirtioConsole(VirtioDevice):
         if offset == _EMERGENCY:
             self._send(data[:1])
 
-    def resize(self, columns: int, rows: int) -> None:
-        """The host's window changed."""
-        self._columns, self._rows = columns & 0xFFFF, rows & 0xFFFF
-        if self.features & F_SIZE:
-            self.transport.config_changed()
-
     def reset(self) -> None:
         self._input = None
 
