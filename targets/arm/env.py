@@ -16,7 +16,22 @@ CONTINUATIONS = (
     "lookup", "exit", "attention", "take_exception", "exception_return", "translate", "data_fault", "undefined_insn",
     "resync",
 )  # fmt: skip
-FUNCTIONS = ("slow_load", "slow_store", "slow_probe", "load_elements", "store_elements")
+FUNCTIONS = (
+    "slow_load", "slow_store", "slow_probe", "load_elements", "store_elements", "fetch_fill", "set_regime",
+    "address_translate", "probe_address", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid", "regime_changed",
+)  # fmt: skip
+_F4 = ("f32", "f64", "v4f32", "v2f64")
+# targets/arm/fp_runtime.py: those that stencils call
+FP_FUNCTIONS = (
+    "fp_raise", "fp_half", "fp_narrow_odd", "fp_recip_estimate", "fp_rsqrt_estimate", "fpx_ftrunc_f64", "fp_narrow_f64",
+    "fp_narrow_v2f64",
+    *(f"fp_{op}_{t}" for t in _F4 for op in ("nan2", "num2", "fmul", "fma", "flush")),
+    *(f"fp_to_{n}_{t}" for t in ("f32", "f64") for n in ("s32", "u32", "s64", "u64")),
+    "fp_to_s32_v4f32", "fp_to_u32_v4f32", "fp_to_s64_v2f64", "fp_to_u64_v2f64",
+    *(f"fpx_{op}_{t}" for t in ("f32", "f64") for op in ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma")),
+    *(f"fp_{op}_{t}" for t in ("f32", "f64") for op in ("fmulx", "frecps", "frsqrts", "frecpe", "frsqrte", "frecpx")),
+)  # fmt: skip
+FUNCTIONS += FP_FUNCTIONS
 # C functions of the vCPU that native code may call: rare things, and the host clock.
 CALLBACKS = (
     "clock_gettime",
@@ -90,7 +105,19 @@ _ROWS = [
     ("dir_bytes", I64, 1),
     ("step_mode", I64, 1),  # 4 while software step is active at the present EL (Mode.step), else 0
     ("page_dir", PTR, 2),  # per EL: pointers to entry tables by RAM page
+    ("empty_table", PTR, 1),  # an entry table without code
+    # set by the machine, see init_env in targets/arm/mmu.py
+    ("pa_bits", I64, 1),  # width of physical addresses
+    ("granules", I64, 1),
+    ("flat", I8, 1),  # 1: with the MMU off, memory is Normal, so misaligned accesses don't fault
+    ("watch_active", I8, 1),  # 1: data accesses take the slow path and call watch_check
+    ("bus_fault", I8, 1),  # set by mmio_read and mmio_write: nothing answers
+    ("walk_abort", I8, 1),
+    ("access_fault", I8, 1),
+    ("access_pa", I64, 1),
+    ("code_lines", PTR, 1),  # 0, or a bit for each 64 bytes that hold code: 64 bits a RAM page
     ("slots", PTR, 1),
+    ("low_global", I64, 1),  # a bit for each slot with global entries in the lower half
     ("slot", I64, 1),
     ("slot_asid", I64, 16),
     ("slot_clock", I64, 1),
