@@ -165,6 +165,7 @@ def _par_shareability() -> Iterator[OracleBug]:
 def _os_lock() -> Iterator[OracleBug]:
     for program, name, printed in (
         ("debug_break", "EL0 bp OS lock", "v=8 esr=c2000022 elr=@-c spsr=3c0"),
+        ("debug_step", "OS lock", "v=8 esr=cb000022 elr=@-4 spsr=3c0"),
         ("debug_watch", "EL0 OS lock", "v=8 esr=d2000022 far=+20008 elr=@-8 spsr=3c0"),
     ):
         yield OracleBug(
@@ -172,7 +173,7 @@ def _os_lock() -> Iterator[OracleBug]:
             name=name,
             printed=printed,
             correct="ok",
-            why="QEMU 7.2 looks at the OS lock for software step only",
+            why="QEMU 7.2 keeps the OS lock but does not look at it",
             manual="H2.4.2: with OSLSR_EL1.OSLK set only BRK's debug exceptions are generated",
         )
 

@@ -15,6 +15,8 @@ class Program:
     defines: tuple[str, ...] = ()  # assembler symbols, "NAME=VALUE", to make variants of one source
     options: tuple[str, ...] = ()  # more command-line options, the same for both emulators
 
+    identification: bool = False  # compared by id_registers.py, not as text
+
     @property
     def source(self) -> str:
         return (self.file or self.name) + ".S"
@@ -44,6 +46,8 @@ PROGRAMS: tuple[Program, ...] = (
     Program("timer", "generic timers: control, compare, interrupts, waking from WFI"),
     Program("psci", "PSCI calls, their errors, CPU_SUSPEND"),
     Program("psci_reset", "SYSTEM_RESET and the state after it"),
+    Program("sysregs", "which bits of the writable registers stick", cpus=("cortex-a53", "cortex-a57", "cortex-a72")),
+    Program("ids", "identification registers", cpus=ALL, identification=True),
     Program("debug_step", "software step at EL0 and EL1"),
     Program("debug_break", "BRK, breakpoints, OS lock"),
     Program("debug_watch", "watchpoints"),

@@ -127,6 +127,7 @@ off:
         mov     x9, #1
         msr     oslar_el1, x9
         isb
+        CLEAR_HOOK
         STEP0   "OS lock", SPSR_SS, "nop"
         msr     oslar_el1, xzr
         isb
