@@ -1,4 +1,7 @@
-"""Power State Coordination Interface 1.0 (Arm DEN 0022): what firmware would do for an HVC of the guest."""
+"""Power State Coordination Interface 1.0 (Arm DEN 0022): what firmware would do for an HVC of the guest.
+
+The version given is 1.1, as QEMU gives: it adds functions to 1.0, all of them optional and none of them here.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
@@ -6,7 +9,7 @@ from typing import Literal, Protocol
 from xemu.accel.base import Vcpu
 from xemu.cli import log
 
-VERSION_1_0 = 0x00010000
+VERSION = 0x00010001
 _SMC64 = 0x40000000
 _MASK32 = 0xFFFFFFFF
 _MASK64 = (1 << 64) - 1
@@ -71,7 +74,7 @@ class Psci:
         return found[1](vcpu, *arguments) & _MASK64
 
     def version(self, vcpu: Vcpu, *_: int) -> int:
-        return VERSION_1_0
+        return VERSION
 
     def features(self, vcpu: Vcpu, function: int, *_: int) -> int:
         return SUCCESS if function in self._calls else NOT_SUPPORTED
@@ -99,11 +102,11 @@ class Psci:
         return SUCCESS
 
     def affinity_info(self, vcpu: Vcpu, target: int, lowest_level: int, *_: int) -> int:
-        found = self._find(target)
-        if lowest_level > 3 or found is None:
-            return INVALID_PARAMETERS
         if lowest_level > 0:
-            return AFFINITY_ON  # the cluster runs while one of its CPUs, the caller, does
+            return AFFINITY_ON  # whatever is above the CPUs runs while one of them, the caller, does
+        found = self._find(target)
+        if found is None:
+            return INVALID_PARAMETERS
         return AFFINITY_ON if found.powered else AFFINITY_OFF
 
     def migrate_info_type(self, vcpu: Vcpu, *_: int) -> int:
