@@ -19,6 +19,7 @@ CONTINUATIONS = (
 FUNCTIONS = (
     "slow_load", "slow_store", "slow_probe", "load_elements", "store_elements", "fetch_fill", "set_regime",
     "address_translate", "probe_address", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid", "regime_changed",
+    "set_privilege", "mode_changed",
 )  # fmt: skip
 _F4 = ("f32", "f64", "v4f32", "v2f64")
 # targets/arm/fp_runtime.py: those that stencils call
@@ -73,6 +74,7 @@ _ROWS = [
     ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
     ("trace", I32, 1),  # not 0: report each exception through callback `event` (-d int)
     ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
+    ("peers", I32, 1),  # how many other CPUs the machine has: TLBI of the inner shareable domain goes to them
     # software step: an instruction is being stepped; ISV and EX of the next step exception's syndrome
     ("stepping", I32, 1),
     ("step_iss", I32, 1),
