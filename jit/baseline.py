@@ -14,6 +14,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +38,8 @@ class Code:
     taken: tuple[int, ...]  # offsets of 32-bit displacements to the branch target
     constants: tuple[tuple[int, int], ...]  # (offset, address + addend) of pc-relative operands
     falls: bool
+    exits: tuple[int, ...] = ()  # offsets of 32-bit displacements: to the slow path, and in one to what is behind
+    slow: Code | None = None  # the slow path, placed behind the block
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +62,8 @@ class Stats:
     stencils: int = 0
     flushes: int = 0
     invalidated: int = 0
+    compile_ns: int = 0  # in LLVM
+    translate_ns: int = 0  # in all, LLVM included
 
 
 class TableArena:
@@ -167,8 +172,10 @@ class Baseline:
             f.name = f"s{len(self._pieces) + len(functions)}"
             names[f.name] = key
             functions.append(f)
+        started = perf_counter_ns()
         for name, piece in compile_functions(functions, self.slots).items() if functions else ():
             self._pieces[names[name]] = piece
+        self.stats.compile_ns += perf_counter_ns() - started
         self.stats.stencils = len(self._pieces)
 
     def _code(self, d: Decoded, codes: list[Code | None], mode: int, near: bool) -> Code:
@@ -179,11 +186,12 @@ class Baseline:
             code = codes[near] = self._fill_word(piece, self.frontend.holes(d, mode, near))
         return code
 
-    def _fill_word(self, piece: Piece, values: Mapping[str, int]) -> Code:
+    def _fill_word(self, piece: Piece, values: Mapping[str, int], slow: bool = False) -> Code:
         data = bytearray(piece.code)
         pc: list[tuple[int, str, int]] = []
         taken: list[int] = []
         constants: list[tuple[int, int]] = []
+        exits: list[int] = []
         for fx in piece.fixups:
             if fx.data:
                 constants.append((fx.offset, self._constant(fx.data) + fx.addend))
@@ -191,11 +199,15 @@ class Baseline:
                 pc.append((fx.offset, "<" + fx.fmt, fx.addend))
             elif fx.name == "TAKEN":
                 taken.append(fx.offset)
+            elif fx.name == "SLOW" or (slow and fx.name == "NEXT"):
+                exits.append(fx.offset)
             elif fx.name == "NEXT":
                 fill(data, fx, len(data), 0)  # relative to the piece itself, wherever it is
             else:
                 fill(data, fx, values[fx.name], 0)
-        return Code(bytes(data), tuple(pc), tuple(taken), tuple(constants), piece.falls_through)
+        behind = self._fill_word(piece.slow, values, slow=True) if piece.slow else None
+        falls = piece.falls_through
+        return Code(bytes(data), tuple(pc), tuple(taken), tuple(constants), falls, tuple(exits), behind)
 
     # -- blocks -------------------------------------------------------------------------------------------------------
     def page(self, number: int, mode: int) -> CodePage:
@@ -213,8 +225,10 @@ class Baseline:
         """Translate from byte `offset` of the page until code that is there, a jump, or the page's end."""
         if self.cache.used + CODE_RESERVE > self.cache.size:
             raise CacheFull
+        started = perf_counter_ns()
         insns = self._scan(page, offset)
         self._emit(page, offset, insns)
+        self.stats.translate_ns += perf_counter_ns() - started
         self.stats.blocks += 1
         self.stats.insns += len(insns)
         if self.on_translate:
@@ -256,6 +270,7 @@ class Baseline:
         jumps: list[tuple[int, int]] = []  # (place of a displacement, target offset in the page)
         constants: list[tuple[int, int]] = []
         entries: list[int] = []
+        slow: list[tuple[Code, int, int]] = []  # (code, its place, offset in the page)
         at, pc = 0, offset
         for d, codes, near in insns:
             entries.append(start + at)
@@ -264,11 +279,15 @@ class Baseline:
                 at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
             for place in code.taken:
                 jumps.append((at + place, pc + (d.displacement or 0)))
+            if code.slow:
+                slow.append((code, at, pc))
             at = self._append(code, at, pc, chunks, fixes, constants)
             pc += step
         if insns[-1][0].ends not in ("jump", "sync"):
             at = self._go_on(page, pc, start, at, chunks, fixes, constants)
         at = self._resolve(page, jumps, start, at, chunks, fixes, constants, dict(zip(range(offset, pc, step), entries)))
+        for code, fast, pc_fast in slow:
+            at = self._append_slow(code, fast, at, pc_fast, chunks, fixes, constants)
         buffer = bytearray(b"".join(chunks))
         for place, fmt, value in fixes:
             struct.pack_into(fmt, buffer, place, value)
@@ -291,6 +310,19 @@ class Baseline:
         for place, address in code.constants:
             constants.append((at + place, address))
         return at + len(code.data)
+
+    def _append_slow(
+        self, code: Code, fast: int, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
+        constants: list[tuple[int, int]],
+    ) -> int:  # fmt: skip
+        """The slow path of the code at `fast`, and the ways there and back."""
+        slow = code.slow
+        assert slow is not None
+        for place in code.exits:
+            fixes.append((fast + place, "<i", at - (fast + place + 4)))
+        for place in slow.exits:
+            fixes.append((at + place, "<i", fast + len(code.data) - (at + place + 4)))
+        return self._append(slow, at, pc, chunks, fixes, constants)
 
     def _go_on(
         self, page: CodePage, pc: int, start: int, at: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],

@@ -157,6 +157,8 @@ class Evaluator:
         try:
             return frame.body(f.body) or Outcome("ret")
         except _Leave as e:
+            if e.name == "SLOW" and f.slow:
+                return self.run(f.slow, holes)
             return Outcome("goto", e.name)
 
     def call(self, name: str, *args: Data) -> Data:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jit.ops import OPS, TERMINALS
-from jit.types import I1, I64, PTR, VOID, Type, vec, with_lanes
+from jit.types import I1, I64, PTR, VOID, Type, parse_type, vec, with_lanes
 
 Operand = "Value | int"
 
@@ -208,6 +208,16 @@ class Value:
         return f"<{self.op} {self.type}>"
 
 
+def _result_type(op: str, args: tuple[Value, ...]) -> Type:
+    """The result type by the op table; the first operand's where the builder must say it."""
+    result = OPS[op].signature.partition("->")[2].strip()
+    if not result:
+        return VOID
+    if result.startswith("?"):
+        return with_lanes(args[0].type, I1)
+    return args[0].type if len(result) == 1 else parse_type(result)
+
+
 class Body(list[Value]):
     """An ordered list of ops.  `yields` are its results; None where it leaves the function instead."""
 
@@ -221,15 +231,17 @@ class Body(list[Value]):
 class Function:
     """A lifted instruction or a runtime function: one body, ending in one terminal.
 
-    kind: "stencil" (env in, leaves through next/goto/branch/goto_ptr) or "function" (arguments, ret).
+    kind: "stencil" (env in, leaves through next/goto/branch/goto_ptr) or "function" (arguments, ret).  slow: for a stencil
+    that leaves for SLOW, the whole instruction again without the short cuts; its code is placed out of the way.
     """
 
-    __slots__ = ("name", "kind", "ret", "arg_types", "body", "cold")
+    __slots__ = ("name", "kind", "ret", "arg_types", "body", "cold", "slow")
 
     def __init__(self, name: str, kind: str, ret: Type, arg_types: tuple[Type, ...]) -> None:
         self.name, self.kind, self.ret, self.arg_types = name, kind, ret, arg_types
         self.body = Body()
         self.cold = False
+        self.slow: Function | None = None
 
     def holes(self) -> dict[str, Value]:
         """The holes by name, in order of first use."""
@@ -308,8 +320,8 @@ class Builder:
     def rmw(self, kind: str, p: Value, value: Value) -> Value:
         return self.emit("rmw", value.type, (p, value), kind=kind)
 
-    def fence(self) -> None:
-        self.emit("fence", VOID)
+    def fence(self, order: str = "full") -> None:
+        self.emit("fence", VOID, order=order)
 
     # -- values -----------------------------------------------------------------------------------------------------
     def select(self, cond: Value, a: Value | int, b: Value | int) -> Value:
@@ -323,8 +335,8 @@ class Builder:
         return self.emit("shuffle", vec(len(mask), a.type.scalar), (a, self.coerce(b, a.type)), mask=tuple(mask))
 
     def op(self, name: str, *args: Value, type: Type | None = None, **attrs: Any) -> Value:
-        """Any op by name, for those without a method; the result has the first operand's type unless said."""
-        return self.emit(name, type if type is not None else args[0].type, args, **attrs)
+        """Any op by name, for those without a method; the result has the op table's type unless said."""
+        return self.emit(name, type if type is not None else _result_type(name, args), args, **attrs)
 
     # -- control ------------------------------------------------------------------------------------------------------
     def _body(self, build: Callable[[], Value | Sequence[Value] | None] | None) -> Body:

@@ -30,6 +30,7 @@ _FP_ROUND = {
     "even": ("roundeven", False), "up": ("ceil", False), "down": ("floor", False), "zero": ("trunc", False),
     "current": ("nearbyint", True), "exact": ("rint", True),
 }  # fmt: skip
+_FENCE = {"full": "seq_cst", "acquire": "acquire", "release": "release"}
 _STRICT = 'metadata !"fpexcept.strict"'
 _ROUND = 'metadata !"round.dynamic"'
 
@@ -607,7 +608,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     "st": _st,
     "cmpxchg": _cmpxchg,
     "rmw": _rmw,
-    "fence": lambda c, v: c.put("fence seq_cst"),
+    "fence": lambda c, v: c.put(f"fence {_FENCE[v.attrs['order']]}"),
     "if": _if,
     "loop": _loop,
     "result": _result,

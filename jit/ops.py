@@ -163,7 +163,10 @@ _ROWS = [
         "read write",
     ),
     _op("rmw", "ptr a:int -> a", "Atomic read-modify-write; gives the old value.", "read write", "kind"),
-    _op("fence", "->", "Full barrier between all accesses before and after.", "read write"),
+    _op(
+        "fence", "->", "Barrier: full, acquire (loads before, all after) or release (all before, stores after).",
+        "read write", "order",
+    ),
     # control
     _op("if", "i1 -> *", "Bodies `then` and `else`; their yields are the results.", "call", "likely"),
     _op("loop", "... -> *", "Body with carried values; repeats while its yielded condition holds.", "call"),

@@ -20,6 +20,8 @@ from jit.host import host_module
 from jit.ir import Function
 from jit.llvmgen import Module
 
+SLOW_SUFFIX = ".slow"  # the name of a slow path is its function's with this
+
 
 class LoadError(Exception):
     """LLVM made something that the loader does not know: better to stop than to run wrong code."""
@@ -39,12 +41,16 @@ class Fixup:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Code of one function.  `falls_through`: its last jump to NEXT was cut off, so the next piece must follow."""
+    """Code of one function.  `falls_through`: its last jump to NEXT was cut off, so the next piece must follow.
+
+    slow: the code that SLOW stands for, which may be placed anywhere and jumps to NEXT.
+    """
 
     name: str
     code: bytes
     fixups: tuple[Fixup, ...]
     falls_through: bool
+    slow: Piece | None = None
 
 
 @lru_cache(maxsize=4)
@@ -89,10 +95,16 @@ def compile_functions(
     """Compile functions to pieces by name.  slots: CPU state offsets of pointers to continuations and runtime code."""
     host = host_module(machine)
     text = Module(host, slots, host_features(machine))
+    slow: dict[str, str] = {}
     for f in functions:
         text.add(f)
-    obj = target_machine(machine).emit_object(optimise(text.text(), machine))
-    return take_apart(obj, host)
+        if f.slow:
+            f.slow.name = slow[f.name] = f.name + SLOW_SUFFIX
+            text.add(f.slow)
+    pieces = take_apart(target_machine(machine).emit_object(optimise(text.text(), machine)), host)
+    for name, companion in slow.items():
+        pieces[name] = replace(pieces[name], slow=pieces.pop(companion))
+    return pieces
 
 
 def take_apart(obj: bytes, host: ModuleType) -> dict[str, Piece]:
@@ -133,6 +145,8 @@ def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
 
 def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Piece:
     fixups.sort(key=lambda f: f.offset)
+    if name.endswith(SLOW_SUFFIX):
+        return Piece(name, code, tuple(fixups), False)
     if len(fixups) > 1 and fixups[-2].name == "NEXT" and fixups[-1].name != "NEXT":
         # jcc NEXT; jmp TAKEN: the other way round the jump to NEXT is last and can go
         a, z = fixups[-2:]

@@ -8,10 +8,15 @@ byte's page, so a misaligned access is fast and only one that crosses a page is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from jit.ir import Builder, Function, Value
 from jit.types import I32, I64, I128, PTR, Type
 from targets.arm.env import ENV
+
+if TYPE_CHECKING:
+    from targets.arm.a64.lift import A64
 
 TLB_BITS = 10
 ENTRY_BITS = 5
@@ -37,10 +42,6 @@ def _probe(b: Builder, va: Value, size: int, tag: int, unpriv: bool, align: int 
     return b.ld(b.ptradd(entry, tag), I64).eq(page), entry
 
 
-def _host(b: Builder, entry: Value, va: Value) -> Value:
-    return b.ptradd(b.ld(b.ptradd(entry, ADDEND), PTR), va)
-
-
 def _note_pc(b: Builder) -> None:
     """Where the instruction is, for a slow path that may fault."""
     b.stenv(ENV.pc_off, b.hole("PC", 0, 4092, I32))
@@ -50,51 +51,57 @@ def _descriptor(size: int, unpriv: bool, align: int) -> int:
     return size | (UNPRIV if unpriv else 0) | (ALIGNED if align > 1 else 0)
 
 
-def load(b: Builder, va: Value, type: Type, *, unpriv: bool, order: str, align: int) -> Value:
-    size = type.bytes
-    hit, entry = _probe(b, va, size, TAG_READ, unpriv, align)
+@dataclass(frozen=True)
+class _Probe:
+    """An access to look up: `tag` is the one that it needs."""
 
-    def fast() -> Value:
-        return b.ld(_host(b, entry, va), type, order)
+    va: Value
+    size: int
+    tag: int
+    unpriv: bool = False
+    align: int = 1
 
+    def either(self, b: A64, fast: Callable[[Value], Any], slow: Callable[[], Any]) -> Any:
+        """`fast` with the host's address where the TLB has it, else `slow`."""
+
+        def probe() -> tuple[Value, Callable[[], Any]]:
+            hit, entry = _probe(b, self.va, self.size, self.tag, self.unpriv, self.align)
+            return hit, lambda: fast(b.ptradd(b.ld(b.ptradd(entry, ADDEND), PTR), self.va))
+
+        return b.either(probe, slow)
+
+
+def _slow_call(b: Builder, name: str, va: Value, desc: Value | int) -> None:
+    """Call a slow path, which may fault."""
+    _note_pc(b)
+    status = b.call(name, va, b.coerce(desc, I64), type=I64)
+    b.leave_if(status.ne(0), "data_fault")
+
+
+def load(b: A64, va: Value, type: Type, *, unpriv: bool, order: str, align: int) -> Value:
     def slow() -> Value:
-        _note_pc(b)
-        status = b.call("slow_load", va, b.const(_descriptor(size, unpriv, align)), type=I64)
-        b.leave_if(status.ne(0), "data_fault")
+        _slow_call(b, "slow_load", va, _descriptor(type.bytes, unpriv, align))
         return b.ldenv(ENV.scratch, type)
 
-    return b.cond(hit, fast, slow, likely=True)
+    return _Probe(va, type.bytes, TAG_READ, unpriv, align).either(b, lambda host: b.ld(host, type, order), slow)
 
 
-def store(b: Builder, va: Value, value: Value, *, unpriv: bool, order: str, align: int) -> None:
+def store(b: A64, va: Value, value: Value, *, unpriv: bool, order: str, align: int) -> None:
     size = value.type.bytes
-    hit, entry = _probe(b, va, size, TAG_WRITE, unpriv, align)
-
-    def fast() -> None:
-        b.st(_host(b, entry, va), value, order)
 
     def slow() -> None:
-        _note_pc(b)
         b.stenv(ENV.scratch, value)
-        status = b.call("slow_store", va, b.const(_descriptor(size, unpriv, align) | WRITE), type=I64)
-        b.leave_if(status.ne(0), "data_fault")
+        _slow_call(b, "slow_store", va, _descriptor(size, unpriv, align) | WRITE)
 
-    b.cond(hit, fast, slow, likely=True)
+    _Probe(va, size, TAG_WRITE, unpriv, align).either(b, lambda host: b.st(host, value, order), slow)
 
 
-def host_pointer(b: Builder, va: Value, size: int, atomic: bool = True) -> Value:
-    hit, entry = _probe(b, va, size, TAG_WRITE, False, size)
-
-    def fast() -> Value:
-        return _host(b, entry, va)
-
+def host_pointer(b: A64, va: Value, size: int, atomic: bool = True) -> Value:
     def slow() -> Value:
-        _note_pc(b)
-        status = b.call("slow_probe", va, b.const(size | ALIGNED | WRITE | (ATOMIC if atomic else 0)), type=I64)
-        b.leave_if(status.ne(0), "data_fault")
+        _slow_call(b, "slow_probe", va, size | ALIGNED | WRITE | (ATOMIC if atomic else 0))
         return b.ldenv(ENV.scratch, PTR)
 
-    return b.cond(hit, fast, slow, likely=True)
+    return _Probe(va, size, TAG_WRITE, False, size).either(b, lambda host: host, slow)
 
 
 def elements(size: int, count: int) -> int:
@@ -110,47 +117,39 @@ def _offsets(types: Sequence[Type]) -> list[int]:
     return out
 
 
-def load_elements(b: Builder, va: Value, types: Sequence[Type], desc: Value, *, unpriv: bool = False) -> list[Value]:
+def load_elements(b: A64, va: Value, types: Sequence[Type], desc: Value, *, unpriv: bool = False) -> list[Value]:
     """Several values from consecutive memory with one probe.
 
     desc: what the memory is made of in the manual's sense (see `elements`): on the slow path, each of those elements is
     an access of its own, in order, with its own alignment and its own fault.
     """
     *offsets, total = _offsets(types)
-    hit, entry = _probe(b, va, total, TAG_READ, unpriv)
 
-    def fast() -> list[Value]:
-        host = _host(b, entry, va)
+    def fast(host: Value) -> list[Value]:
         return [b.ld(b.ptradd(host, at), t) for t, at in zip(types, offsets, strict=True)]
 
     def slow() -> list[Value]:
-        _note_pc(b)
-        status = b.call("load_elements", va, desc, type=I64)
-        b.leave_if(status.ne(0), "data_fault")
+        _slow_call(b, "load_elements", va, desc)
         return [b.ldenv(ENV.elements + at, t) for t, at in zip(types, offsets, strict=True)]
 
-    out = b.cond(hit, fast, slow, likely=True)
+    out = _Probe(va, total, TAG_READ, unpriv).either(b, fast, slow)
     return [out] if isinstance(out, Value) else out
 
 
-def store_elements(b: Builder, va: Value, values: Sequence[Value], desc: Value, *, unpriv: bool = False) -> None:
+def store_elements(b: A64, va: Value, values: Sequence[Value], desc: Value, *, unpriv: bool = False) -> None:
     """Several values to consecutive memory with one probe; `desc` as for `load_elements`."""
     *offsets, total = _offsets([v.type for v in values])
-    hit, entry = _probe(b, va, total, TAG_WRITE, unpriv)
 
-    def fast() -> None:
-        host = _host(b, entry, va)
+    def fast(host: Value) -> None:
         for value, at in zip(values, offsets, strict=True):
             b.st(b.ptradd(host, at), value)
 
     def slow() -> None:
-        _note_pc(b)
         for value, at in zip(values, offsets, strict=True):
             b.stenv(ENV.elements + at, value)
-        status = b.call("store_elements", va, desc | WRITE, type=I64)
-        b.leave_if(status.ne(0), "data_fault")
+        _slow_call(b, "store_elements", va, desc | WRITE)
 
-    b.cond(hit, fast, slow, likely=True)
+    _Probe(va, total, TAG_WRITE, unpriv).either(b, fast, slow)
 
 
 def _each(name: str, step: Callable[[Builder, Value, Value, Value], Value]) -> Function:

@@ -261,7 +261,7 @@ class Native:
             self.cache.write[at : at + len(fx.data)] = fx.data
             return self.cache.base + at
         if fx.name == "NEXT":
-            return end
+            return values.get("NEXT", end)
         return values[fx.name] if fx.name in values else self.at[fx.name]
 
     def run(self, words: list[int], s: State) -> State:
@@ -295,13 +295,18 @@ class Native:
     def _stitch(self, placed: list[tuple[Piece, dict[str, int]]], stop: str) -> int:
         if self.cache.used > self.cache.size - (1 << 20):
             self.cache.used = self.start_used
-        size = sum(len(p.code) for p, _ in placed) + 16
+        size = sum(len(p.code) + (len(p.slow.code) if p.slow else 0) for p, _ in placed) + 16
         start = self.cache.reserve(size)
         if not hasattr(self, "start_used"):
             self.start_used = start
         at = start
+        behind = start + sum(len(p.code) for p, _ in placed) + 16
         for piece, values in placed:
-            at = self._write(at, piece, values)
+            end = at + len(piece.code)
+            self._write(at, piece, {**values, "SLOW": self.cache.base + behind})
+            if piece.slow:
+                behind = self._write(behind, piece.slow, {**values, "NEXT": self.cache.base + end})
+            at = end
         jump = b"\xe9" + struct.pack("<i", self.at[stop] - (self.cache.base + at + 5))
         self.cache.write[at : at + 5] = jump
         return start

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from jit.ir import Builder, IRError, Value
 from jit.types import I1, I8, I32, I64, I128, PTR, Type, int_type, vec
@@ -25,6 +25,9 @@ from targets.arm.a64.row import Row
 from targets.arm.env import ENV
 
 HoleFn = Callable[[Any], int]
+Paths = Literal["both", "fast", "slow"]
+
+_EFFECTS = ("stenv", "st", "cmpxchg", "rmw", "fence", "call", "callback")
 
 PAGE = 4096  # blocks never cross a page of this size, whatever the guest's granule
 
@@ -118,14 +121,18 @@ class Insn:
 
 
 class A64(Builder):
-    """Builder of one A64 instruction's stencil.  `holes` tells how each hole's value follows from the word."""
+    """Builder of one A64 instruction's stencil.  `holes` tells how each hole's value follows from the word.
 
-    def __init__(self, row: Row, shape: tuple[int, ...], mode: Mode, near: bool = True) -> None:
+    paths: "fast" where what is rare leaves for SLOW, "slow" for the code that is there, "both" for one with both.
+    """
+
+    def __init__(self, row: Row, shape: tuple[int, ...], mode: Mode, near: bool = True, paths: Paths = "both") -> None:
         super().__init__(row.name, kind="stencil")
         self.holes: dict[str, HoleFn] = {}
         self.i = Insn(self, row, shape, mode, near)
         self.row = row
-        self.pc_known = False
+        self.paths: Paths = paths
+        self.outlined = False
 
     def declare(self, name: str, fn: HoleFn, lo: int, hi: int, type: Type = I64) -> Value:
         self.holes[name] = fn
@@ -277,6 +284,22 @@ class A64(Builder):
         """UNDEFINED: exception class 0, with IL set."""
         self.raise_exception(1 << 25)
 
+    def either(self, probe: Callable[[], tuple[Value, Callable[[], Any]]], slow: Callable[[], Any]) -> Any:
+        """probe() gives (likely condition, what to do where it holds); where it doesn't hold, `slow`.
+
+        In the fast path the instruction starts over in its slow one: nothing may have been changed so far.
+        """
+        if self.paths == "slow":
+            return slow()
+        likely, fast = probe()
+        if self.paths == "both":
+            return self.cond(likely, fast, slow, likely=True)
+        done = [v.op for v in (*self.function.body, *self.body) if v.op in _EFFECTS]
+        if done:
+            raise IRError(f"{self.row.name}: {done} before a slow path that starts over")
+        self.outlined = True
+        return self.cond(likely, fast, lambda: self.leave("SLOW"), likely=True)
+
     # -- memory -------------------------------------------------------------------------------------------------------
     def load(self, va: Value, type: Type, *, unpriv: bool = False, order: str = "plain", align: int = 1) -> Value:
         """Mem[va] as `type`.  align: bytes that va must be a multiple of, else an alignment fault whatever SCTLR says."""
@@ -292,8 +315,18 @@ class A64(Builder):
 
 
 def lift(row: Row, shape: tuple[int, ...], mode: Mode, near: bool = True) -> A64:
-    """Build the stencil of one shape of a row."""
-    b = A64(row, shape, mode, near)
+    """Build the stencil of one shape of a row, and its slow path where it has one."""
+    b = _lift(row, shape, mode, near, "fast")
+    if b.outlined:
+        slow = _lift(row, shape, mode, near, "slow")
+        b.function.slow = slow.function
+        b.holes |= slow.holes
+        b.i.mode_used |= slow.i.mode_used
+    return b
+
+
+def _lift(row: Row, shape: tuple[int, ...], mode: Mode, near: bool, paths: Paths) -> A64:
+    b = A64(row, shape, mode, near, paths)
     row.lift(b, b.i, **row.bound)
     if not b.finished:
         b.next()
