@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import ctypes
-import struct
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from jit.codecache import CacheFull
 from targets.arm import mmu, sysregs
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
-from targets.arm.env import CALLBACK_AT, ENV, SLOTS
-from targets.arm.exits import Exit
+from targets.arm.env import ENV, SLOTS
+from targets.arm.exits import Event, Exit
 from targets.arm.models import Model
+from targets.arm.statistics import CallTimes, timed
 from targets.arm.system import PAGE, Arena, Bus, System
 
 MASK64 = (1 << 64) - 1
 _U64 = ctypes.c_uint64
 
 # C signatures of the callbacks: result, arguments
-_SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "mmio_read": (_U64, ctypes.c_void_p, _U64, _U64),
-    "mmio_write": (None, ctypes.c_void_p, _U64, _U64, _U64),
-    "code_write": (None, _U64, _U64),
-    "resolve": (_U64, _U64),
-    "event": (None, ctypes.c_void_p, _U64, _U64),
-    "unimp": (None, ctypes.c_void_p, _U64),
+SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "mmio_read": (_U64, _U64, _U64, _U64),
+    "mmio_write": (None, _U64, _U64, _U64, _U64),
+    "code_write": (None, _U64, _U64, _U64),
+    "resolve": (_U64, _U64, _U64),
+    "event": (None, _U64, _U64, _U64),
 }
 
 
@@ -43,7 +41,10 @@ class ArmCpu:
         self._slots = Arena(mmu.SLOTS_BYTES)
         self.failure: BaseException | None = None
         self.log: Callable[[str, str], None] = lambda item, text: None
+        self.timer_changed: Callable[[], None] = lambda: None
+        self.wake: Callable[[], None] = lambda: None
         self.exits = [0] * len(Exit)
+        self.call_times: dict[str, CallTimes] = {}
         self._keep: list[Any] = []
         symbols = system.engine.symbols
         self._enter = ctypes.CFUNCTYPE(None, _U64, _U64)(symbols["enter"])
@@ -73,11 +74,11 @@ class ArmCpu:
         for name in SLOTS:
             if name in symbols:
                 self.set(f"rt_{name}", symbols[name])
-        for name, signature in _SIGNATURES.items():
-            if name in CALLBACK_AT:
-                fn = ctypes.CFUNCTYPE(*signature)(self._guard(getattr(self, f"_on_{name}")))
-                self._keep.append(fn)
-                self.set(f"cb_{name}", ctypes.cast(fn, ctypes.c_void_p).value or 0)
+        for name, signature in SIGNATURES.items():
+            times = self.call_times[name] = CallTimes()
+            fn = ctypes.CFUNCTYPE(*signature)(timed(self._guard(getattr(self, f"_on_{name}")), times))
+            self._keep.append(fn)
+            self.set(f"cb_{name}", ctypes.cast(fn, ctypes.c_void_p).value or 0)
         clock = ctypes.CDLL(None).clock_gettime
         self.set("cb_clock_gettime", ctypes.cast(clock, ctypes.c_void_p).value or 0)
         for name, value in (
@@ -103,13 +104,14 @@ class ArmCpu:
     def reset(self, entry: int, x0: int = 0) -> None:
         """Architectural reset to EL1h with all exceptions masked, execution starting at `entry`."""
         ctypes.memset(self.env + ENV.x, 0, ENV.fields["zero"].offset)
-        for name, value in sysregs.reset_values(self.model, self.index).items():
-            self.set(name, value)
+        for name, element, value in sysregs.reset_values(self.model, self.index):
+            self.set(name, value, element)
         for name, value in (("el", 1), ("spsel", 1), ("daif", 15), ("pc", entry), ("excl_addr", MASK64)):
             self.set(name, value)
         self.set("x", x0, 0)
-        mmu.init_env(self)
+        mmu.init_env(self.env, self.model.pa_bits, self.model.granules)
         self.call("mode_changed")
+        self.call("set_regime")
 
     # -- execution ------------------------------------------------------------------------------------------------------
     def run(self) -> Exit:
@@ -127,13 +129,12 @@ class ArmCpu:
             self._translate()
 
     def _translate(self) -> None:
-        system, env = self.system, self.env
-        pc = _U64.from_address(env + ENV.pc).value
+        system = self.system
+        pc = _U64.from_address(self.env + ENV.pc).value
         with system.engine.lock:
             entry = self._fetch_entry(pc)
             number = _U64.from_address(entry + XTLB_PHYSICAL).value >> 12
-            directory = _U64.from_address(env + ENV["page_dir"].at(self.get("el"))).value
-            mode = (directory - system.directories.base) // system.dir_bytes
+            mode = self._mode()
             if number not in system.rom_hosts and not self._in_ram(number):
                 system.rom_hosts[number] = self.bus.find_ram(number * PAGE)
             page = system.code_page(number, mode)
@@ -144,6 +145,11 @@ class ArmCpu:
                 system.engine.translate(page, pc & 0xFFF)
             except CacheFull:
                 system.drop_all()
+
+    def _mode(self) -> int:
+        """Key of the present block mode, from where page_dir points."""
+        directory = _U64.from_address(self.env + ENV["page_dir"].at(self.get("el"))).value
+        return (directory - self.system.directories.base) // self.system.dir_bytes
 
     def _in_ram(self, number: int) -> bool:
         ram = self.system.ram
@@ -167,6 +173,10 @@ class ArmCpu:
         ctypes.c_uint32.from_address(self.env + ENV.stop_request).value = 1
         self.attend()
 
+    def has_work(self) -> bool:
+        """Whether WFI or WFE has something to wake up for."""
+        return bool(self.get("irq_lines") or self.get("event_register"))
+
     def set_line(self, bit: int, level: bool) -> None:
         """IRQ (bit 0) or FIQ (bit 1) input.  Callers hold the machine's lock."""
         lines = ctypes.c_uint32.from_address(self.env + ENV.irq_lines)
@@ -183,22 +193,50 @@ class ArmCpu:
 
     # -- callbacks --------------------------------------------------------------------------------------------------------
     def _on_mmio_read(self, _env: int, address: int, size: int) -> int:
-        return self.bus.mmio_read(self.index, address, size)
+        try:
+            return self.bus.mmio_read(self.index, address, size)
+        except self.bus.BusError as e:
+            return self._bus_fault(e)
 
     def _on_mmio_write(self, _env: int, address: int, size: int, value: int) -> None:
-        self.bus.mmio_write(self.index, address, size, value)
+        try:
+            self.bus.mmio_write(self.index, address, size, value)
+        except self.bus.BusError as e:
+            self._bus_fault(e)
 
-    def _on_code_write(self, address: int, size: int) -> None:
+    def _bus_fault(self, error: Exception) -> int:
+        self.set("bus_fault", 1)
+        self.log("guest_errors", str(error))
+        return 0
+
+    def _on_code_write(self, _env: int, address: int, size: int) -> None:
         self.system.written(address, size)
 
-    def _on_resolve(self, address: int) -> int:
-        return self.bus.find_ram(address)
-
-    def _on_unimp(self, _env: int, what: int) -> None:
-        self.log("unimp", f"system register {what:#x}")
+    def _on_resolve(self, _env: int, address: int) -> int:
+        host = self.bus.find_ram(address)
+        return host | self.bus.writable(address) if host else 0
 
     def _on_event(self, _env: int, kind: int, value: int) -> None:
-        self.log("event", f"{kind} {value:#x}")
+        if kind == Event.TIMER:
+            self.timer_changed()
+        elif kind == Event.EXCEPTION:
+            self.log("int", self._exception_text(value))
+        elif kind == Event.UNKNOWN_REGISTER:
+            self.log("unimp", f"{self.get('pc_base') | self.get('pc_off'):#x}: {describe_access(value)}")
+        elif kind == Event.SEND_EVENT:
+            for cpu in self.system.cpus:
+                cpu.set("event_register", 1)
+                cpu.wake()
+
+    def _exception_text(self, offset: int) -> str:
+        kind = {0: "synchronous", 0x80: "IRQ", 0x100: "FIQ", 0x180: "SError"}[offset & 0x180]
+        text = f"CPU {self.index}: {kind} exception to EL1, return to {self.get('elr_el1'):#x}, SPSR {self.get('spsr_el1'):#x}"
+        if kind == "synchronous":
+            text += f", ESR {self.get('esr_el1'):#x} (EC {self.get('esr_el1') >> 26:#x}), FAR {self.get('far_el1'):#x}"
+        return text
 
 
-__all__ = ["ArmCpu", "struct", "threading"]
+def describe_access(iss: int) -> str:
+    """An unknown system register access from the ISS of exception class 0x18."""
+    name = f"S{iss >> 20 & 3}_{iss >> 14 & 7}_C{iss >> 10 & 15}_C{iss >> 1 & 15}_{iss >> 17 & 7}"
+    return f"{'MRS' if iss & 1 else 'MSR'} of {name}, which is not implemented"

@@ -8,7 +8,7 @@ Continuations, each reached with the whole state in env:
     exception_return    ERET
     attention           env.attn was not 0 where code looks; env.pc is the next instruction
 
-The soft TLB's base pointers and the block mode follow EL and PAN: `set_regime` (mmu.py) is called after they change.
+The soft TLB's base pointers and the block mode follow EL and PAN: `set_privilege` (tlb.py) is called after they change.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _enter_el1(b: Builder, kind: int) -> None:
     pan = byte(b, "pan")
     new_pan = pan | _sets_pan(b)
     set_byte(b, "pan", new_pan)
-    b.when(lower | new_pan.ne(pan), lambda: _drop(b.call("set_regime")), likely=True)
+    b.when(lower | new_pan.ne(pan), lambda: _drop(b.call("set_privilege")), likely=True)
     b.stenv(ENV.pc, (b.ldenv(ENV.vbar_el1, I64) & ~0x7FF) + offset)
     b.stenv(ENV.n_exception, b.ldenv(ENV.n_exception, I64) + 1)
     b.when(b.ldenv(ENV.trace, I32).ne(0), lambda: event(b, Event.EXCEPTION, offset & 0x180), likely=False)
@@ -157,7 +157,7 @@ def _exception_return(b: Builder) -> None:
     features = b.ldenv(ID_AA64MMFR1, I64)
     new_pan = b.select((features & ID_AA64MMFR1_PAN).ne(0), spsr.lshr(22) & 1, 0)
     set_byte(b, "pan", new_pan)
-    b.when(byte(b, "el").eq(0) | new_pan.ne(pan), lambda: _drop(b.call("set_regime")), likely=True)
+    b.when(byte(b, "el").eq(0) | new_pan.ne(pan), lambda: _drop(b.call("set_privilege")), likely=True)
     b.stenv(ENV.pc, b.ldenv(ENV.elr_el1, I64))
     b.stenv(ENV.excl_addr, b.const(NO_ADDRESS))
     set_word(b, "event_register", 1)

@@ -62,10 +62,6 @@ def read_pstate(name: str, low: int) -> Read:
     return lambda b: byte(b, name) << low
 
 
-def write_pstate(name: str, low: int) -> Write:
-    return lambda b, value: set_byte(b, name, value.lshr(low) & 1)
-
-
 def read_nzcv(b: A64) -> Value:
     return byte(b, "nf") << 31 | byte(b, "zf") << 30 | byte(b, "cf") << 29 | byte(b, "vf") << 28
 
@@ -127,7 +123,7 @@ def write_daif(b: A64, value: Value) -> None:
 
 def write_pan(b: A64, value: Value) -> None:
     set_byte(b, "pan", value.lshr(22) & 1)
-    b.call("set_regime")
+    b.call("set_privilege")
 
 
 # -- floating point ----------------------------------------------------------------------------------------------------
@@ -151,7 +147,7 @@ def write_fpsr(b: A64, value: Value) -> None:
 # -- translation -------------------------------------------------------------------------------------------------------
 def write_sctlr(b: A64, value: Value) -> None:
     put(b, "sctlr_el1", value & SCTLR_MASK)
-    b.call("translation_changed")
+    b.call("regime_changed")
 
 
 def write_translation_control(field: str) -> Write:
@@ -159,7 +155,7 @@ def write_translation_control(field: str) -> Write:
 
     def write(b: A64, value: Value) -> None:
         put(b, field, value)
-        b.call("translation_changed")
+        b.call("regime_changed")
 
     return write
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jit.ir import Value
 from targets.arm import sysreg_effects as fx
+from targets.arm import timers
 from targets.arm.env import ENV
+
+if TYPE_CHECKING:
+    from targets.arm.models import Model
 
 MASK64 = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
@@ -113,7 +117,7 @@ _IDENTIFICATION = [
     _r("AIDR_EL1", 3, 1, 0, 0, 7, access="RO"),
     _r("CSSELR_EL1", 3, 2, 0, 0, 0, mask=0xF),
     _el0("CTR_EL0", 3, 3, 0, 0, 1, access="RO", trap=fx.sctlr_clear(15)),
-    _el0("DCZID_EL0", 3, 3, 0, 0, 7, read=fx.read_dczid, access="RO"),
+    _el0("DCZID_EL0", 3, 3, 0, 0, 7, "dczid_el0", read=fx.read_dczid, access="RO"),
     _r("RVBAR_EL1", 3, 0, 12, 0, 1, access="RO"),
 ]
 
@@ -137,7 +141,6 @@ _EXCEPTIONS = [
     _r("SPSel", 3, 0, 4, 2, 0, read=fx.read_pstate("spsel", 0), write=fx.write_spsel),
     _r("CurrentEL", 3, 0, 4, 2, 2, read=fx.read_pstate("el", 2), access="RO"),
     _r("PAN", 3, 0, 4, 2, 3, read=fx.read_pstate("pan", 22), write=fx.write_pan, sync=True, feature="FEAT_PAN"),
-    _r("UAO", 3, 0, 4, 2, 4, read=fx.read_pstate("uao", 23), write=fx.write_pstate("uao", 23), feature="FEAT_UAO"),
     _r("AFSR0_EL1", 3, 0, 5, 1, 0, mask=0),
     _r("AFSR1_EL1", 3, 0, 5, 1, 1, mask=0),
     _r("ESR_EL1", 3, 0, 5, 2, 0, mask=MASK32),
@@ -146,7 +149,6 @@ _EXCEPTIONS = [
     _r("ISR_EL1", 3, 0, 12, 1, 0, read=fx.read_isr, access="RO"),
     _el0("NZCV", 3, 3, 4, 2, 0, read=fx.read_nzcv, write=fx.write_nzcv),
     _el0("DAIF", 3, 3, 4, 2, 1, read=fx.read_pstate("daif", 6), write=fx.write_daif, trap=fx.sctlr_clear(9)),
-    _el0("DIT", 3, 3, 4, 2, 5, read=fx.read_pstate("dit", 24), write=fx.write_pstate("dit", 24), feature="FEAT_DIT"),
     _el0("FPCR", 3, 3, 4, 4, 0, "fpcr", write=fx.write_fpcr, sync=True, needs="fp"),
     _el0("FPSR", 3, 3, 4, 4, 1, read=fx.read_fpsr, write=fx.write_fpsr, needs="fp"),
 ]
@@ -234,8 +236,27 @@ BY_KEY = {r.key: r for r in SYSREGS}
 BY_NAME = {r.name.lower(): r for r in SYSREGS}
 assert len(BY_KEY) == len(SYSREGS) == len(BY_NAME)
 
-# Reset values that no model changes; all other fields of the state are zero (D19, "resets to")
+# Reset values that no model changes; all other fields of the state are zero (D19, "resets to").  SCTLR_EL1 is that of
+# the Cortex-A57: nTWE, nTWI, SA0, SA and bits that are RES1.
 RESET = {
-    "oslsr": 0b1010,  # OS lock implemented, and locked
-    "cntfrq_el0": 62_500_000,
+    "SCTLR_EL1": 0x00C5_0838,
+    "OSLSR_EL1": 0b1010,  # OS lock implemented, and locked
+    "CNTFRQ_EL0": timers.FREQUENCY,
 }
+
+
+_PSTATE = ("nf", "zf", "cf", "vf", "pan", "ss", "il", "uao", "dit")
+_HIDDEN = ("qc", "dbgclaim", "spsr_el1", "sp_el1", "stepping", "step_iss", "event_register")
+
+
+def reset_values(model: Model, index: int) -> list[tuple[str, int, int]]:
+    """(env field, element, value) for all registers of CPU number `index` of the machine: EL1h, exceptions masked."""
+    affinity = index // 8 << 8 | index % 8  # a GICv2 has room for eight CPUs
+    values = {(r.field, r.index): 0 for r in SYSREGS if r.field}
+    values.update({(name, 0): 0 for name in _PSTATE + _HIDDEN})
+    for name, value in {**RESET, **model.registers, "MPIDR_EL1": 1 << 31 | affinity}.items():
+        reg = BY_NAME[name.lower()]
+        values[reg.field, reg.index] = value
+    values.update({("ccsidr_el1", k): value for k, value in enumerate(model.caches)})
+    values.update({("el", 0): 1, ("spsel", 0): 1, ("daif", 0): 15})
+    return [(name, element, value) for (name, element), value in values.items()]
