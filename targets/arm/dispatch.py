@@ -134,13 +134,13 @@ def link() -> Function:
 def enter() -> Function:
     """The C function that runs guest code: (env, address of code).  FP modes and flags move in and out."""
     b = Builder("enter", args=(PTR,))
-    b.op("fp_set_round", (b.ldenv(ENV.fpcr, I64).lshr(22) & 3).trunc(I32), type=I64)
-    b.op("fp_set_flags", b.ldenv(ENV.fpsr, I64).trunc(I32) & 31, type=I64)
-    b.emit("run_code", I64, (b.args[0],))
+    b.op("fp_set_round", (b.ldenv(ENV.fpcr, I64).lshr(22) & 3).trunc(I32))
+    b.op("fp_set_flags", b.ldenv(ENV.fpsr, I64).trunc(I32) & 31)
+    b.op("run_code", b.args[0])
     flags = b.emit("fp_flags", I32)
     b.stenv(ENV.fpsr, (b.ldenv(ENV.fpsr, I64) & 0x80) | flags.zext(I64))
-    b.op("fp_set_flags", b.const(0, I32), type=I64)
-    b.op("fp_set_round", b.const(0, I32), type=I64)
+    b.op("fp_set_flags", b.const(0, I32))
+    b.op("fp_set_round", b.const(0, I32))
     b.ret()
     return b.function
 

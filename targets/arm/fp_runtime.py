@@ -59,7 +59,7 @@ def flags_now(b: Builder) -> Value:
 
 
 def set_flags(b: Builder, flags: Value) -> None:
-    b.op("fp_set_flags", flags, type=I64)
+    b.op("fp_set_flags", flags)
 
 
 def raise_flags(b: Builder, flags: Value | int) -> None:
@@ -67,7 +67,7 @@ def raise_flags(b: Builder, flags: Value | int) -> None:
 
 
 def set_round(b: Builder, mode: Value) -> None:
-    b.op("fp_set_round", mode, type=I64)
+    b.op("fp_set_round", mode)
 
 
 def rounding_mode(b: Builder) -> Value:
