@@ -193,7 +193,9 @@ class Baseline:
         constants: list[tuple[int, int]] = []
         exits: list[int] = []
         for fx in piece.fixups:
-            if fx.data:
+            if fx.data and not fx.relative:
+                fill(data, fx, self._constant(fx.data), 0)
+            elif fx.data:
                 constants.append((fx.offset, self._constant(fx.data) + fx.addend))
             elif fx.name == "PC":
                 pc.append((fx.offset, "<" + fx.fmt, fx.addend))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import platform
+
+_MAP_32BIT = 0x40
 
 
 class CacheFull(Exception):
@@ -16,7 +19,9 @@ def _map_executable(fd: int, size: int) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-    address = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED, fd, 0)
+    # in the low 2 GiB where the host can: the small code model refers to tables by 32-bit absolute addresses
+    low = _MAP_32BIT if platform.machine() == "x86_64" else 0
+    address = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED | low, fd, 0)
     if address in (None, ctypes.c_void_p(-1).value):
         raise OSError(ctypes.get_errno(), "cannot map the code cache executable")
     return int(address)

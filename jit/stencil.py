@@ -134,12 +134,8 @@ def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
     section = elf.get_section(where)
     if section.name.startswith(".text."):
         return Fixup(r["r_offset"], fmt, section.name[6:], addend + symbol["st_value"], relative)
-    if section.name.startswith(".rodata"):
-        # the -4 of a pc-relative x86 operand stays in the addend; the constant is found by the symbol's own value
-        start = symbol["st_value"] + (addend + 4 if symbol["st_info"]["type"] == "STT_SECTION" else 0)
-        rest = addend - (start - symbol["st_value"])
-        size = section["sh_entsize"] or section["sh_size"]
-        return Fixup(r["r_offset"], fmt, "", rest, relative, section.data()[start : start + size])
+    if section.name.startswith(".rodata"):  # constants are placed by the section: tables are indexed from its start
+        return Fixup(r["r_offset"], fmt, "", addend + symbol["st_value"], relative, section.data())
     raise LoadError(f"code refers to section {section.name}, which the loader does not place")
 
 

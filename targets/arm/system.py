@@ -21,7 +21,9 @@ CODE_FLAG = 1  # of ram_flags: the page holds translated code
 
 
 class Bus(Protocol):
-    """The machine as the CPUs see it."""
+    """The machine as the CPUs see it.  BusError: what accesses raise where nothing answers."""
+
+    BusError: type[Exception]
 
     def mmio_read(self, cpu: int, address: int, size: int) -> int: ...
 
@@ -29,6 +31,10 @@ class Bus(Protocol):
 
     def find_ram(self, address: int) -> int:
         """Host address of RAM or ROM at a physical address outside the main RAM; 0 where there is none."""
+        ...
+
+    def writable(self, address: int) -> bool:
+        """Whether stores may go to that memory directly."""
         ...
 
 

@@ -1,0 +1,207 @@
+"""`-accel tcg`: guest CPUs run by the translator in targets/ and jit/."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from targets.arm.cpu import ArmCpu
+from targets.arm.exits import Exit
+from targets.arm.models import MODELS, Model
+from targets.arm.reference import ReferenceCpu
+from targets.arm.system import MainRam, System
+from targets.arm.timers import GenericTimers
+from xemu.accel.base import Line
+from xemu.cli import log
+from xemu.errors import UserError
+from xemu.memory import BusError, Ram
+
+if TYPE_CHECKING:
+    from xemu.machine import Machine
+
+NS = 1_000_000_000
+
+
+class MachineBus:
+    """The machine as the CPUs see it (targets.arm.system.Bus)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.BusError = BusError
+
+    def mmio_read(self, cpu: int, address: int, size: int) -> int:
+        return self._machine.mmio_read(cpu, address, size)
+
+    def mmio_write(self, cpu: int, address: int, size: int, value: int) -> None:
+        self._machine.mmio_write(cpu, address, size, value)
+
+    def find_ram(self, address: int) -> int:
+        found = self._machine.memory.find(address)
+        return found.host + address - found.base if isinstance(found, Ram) else 0
+
+    def writable(self, address: int) -> bool:
+        found = self._machine.memory.find(address)
+        return isinstance(found, Ram) and not found.readonly
+
+
+class TcgAccelerator:
+    """Creates vCPUs of the translator; all of one machine share translations.  engine: "baseline" or "reference"."""
+
+    name = "tcg"
+
+    def __init__(self, engine: str = "baseline") -> None:
+        self.engine = engine
+        self._systems: dict[int, System] = {}
+
+    def create_vcpu(self, machine: Machine, index: int, model: str) -> TcgVcpu:
+        if model not in MODELS:
+            raise UserError(f"-cpu {model}: the translator has {', '.join(MODELS)}")
+        found = MODELS[model]
+        system = self._systems.get(id(machine))
+        if system is None:
+            system = self._systems[id(machine)] = self._system(machine, found)
+        return TcgVcpu(machine, system, index, found, self.engine)
+
+    def _system(self, machine: Machine, model: Model) -> System:
+        main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
+        system = System(model.features, MainRam(main.base, main.size, main.host), _log_table)
+        machine.memory.on_ram_write.append(system.written)
+        return system
+
+
+def _log_table(text: str) -> None:
+    log.write("unimp", text)
+
+
+class TcgVcpu:
+    """A vCPU in the machine: power, lines, timers, waiting."""
+
+    def __init__(self, machine: Machine, system: System, index: int, model: Model, engine: str) -> None:
+        self.machine, self.index = machine, index
+        self.powered = False
+        self.timer_lines: dict[str, Line] = {}
+        make = ReferenceCpu if engine == "reference" else ArmCpu
+        self.cpu: ArmCpu = make(system, MachineBus(machine), index, model)
+        self.cpu.log = log.write
+        self.cpu.timer_changed = self._timers_changed
+        self.cpu.wake = self._notify
+        self.timers = GenericTimers(self.cpu.get, time.monotonic_ns, self._set_timer_line)
+        self._timer_wake, self._timer_moved = threading.Condition(), True
+        self._wake = threading.Condition()
+        self._woken = False
+        self._standby = False
+        self._clock_start = 0
+
+    # -- lines ----------------------------------------------------------------------------------------------------------
+    def set_irq(self, level: bool) -> None:
+        self._set_line(0, level)
+
+    def set_fiq(self, level: bool) -> None:
+        self._set_line(1, level)
+
+    def _set_line(self, bit: int, level: bool) -> None:
+        self.cpu.set_line(bit, level)
+        if level:
+            self._notify()
+
+    def kick(self) -> None:
+        self.cpu.kick()
+        self._notify()
+
+    def _notify(self) -> None:
+        with self._wake:
+            self._woken = True
+            self._wake.notify_all()
+
+    # -- power ----------------------------------------------------------------------------------------------------------
+    def power(self, entry: int, context: int) -> None:
+        self.cpu.reset(entry, context)
+        self.cpu.set("cnt_base", self._boot_clock())
+        self.timers.reset()
+        self.powered = True
+        self._notify()
+
+    def _boot_clock(self) -> int:
+        """Host clock at power-on of the machine: all its CPUs count from there."""
+        first = self.machine.vcpus[0]
+        if first is self or not isinstance(first, TcgVcpu):
+            self._clock_start = time.monotonic_ns()
+            return self._clock_start
+        return first._clock_start
+
+    def power_off(self) -> None:
+        self.powered = False
+
+    def standby(self) -> None:
+        self._standby = True
+
+    def read_register(self, name: str) -> int:
+        return self.cpu.read_register(name)
+
+    def write_register(self, name: str, value: int) -> None:
+        self.cpu.write_register(name, value)
+
+    # -- running --------------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        timers = threading.Thread(target=self._run_timers, name=f"timer{self.index}", daemon=True)
+        timers.start()
+        try:
+            while not self.machine.stopping:
+                if self.powered:
+                    self._execute()
+                else:
+                    self._wait(lambda: self.powered)
+        finally:
+            self._timers_changed()
+            timers.join()
+
+    def _execute(self) -> None:
+        reason = self.cpu.run()
+        if reason == Exit.HYPERCALL:
+            self._hypercall()
+        elif reason in (Exit.WFI, Exit.WFE):
+            self._wait(self.cpu.has_work)
+
+    def _hypercall(self) -> None:
+        regs = [self.cpu.get("x", k) for k in range(4)]
+        result = self.machine.hypercall(self, regs)
+        if self.powered:
+            self.cpu.set("x", result, 0)
+        if self._standby:
+            self._standby = False
+            self._wait(self.cpu.has_work)
+
+    def _wait(self, ready: Any) -> None:
+        """Sleep until `ready`, the machine stops, or somebody kicks."""
+        with self._wake:
+            while not ready() and not self.machine.stopping and not self._woken:
+                self._wake.wait()
+            self._woken = False
+
+    # -- timers ---------------------------------------------------------------------------------------------------------
+    def _set_timer_line(self, name: str, level: bool) -> None:
+        line = self.timer_lines.get(name)
+        if line is not None:
+            line(level)
+
+    def _timers_changed(self) -> None:
+        """A timer was programmed, or the machine stops: the timer thread looks again."""
+        with self._timer_wake:
+            self._timer_moved = True
+            self._timer_wake.notify_all()
+
+    def _run_timers(self) -> None:
+        """Drive the timers' lines: sleep until the next deadline, or until a timer is programmed."""
+        while not self.machine.stopping:
+            with self._timer_wake:
+                self._timer_moved = False
+            with self.machine.lock:
+                self.timers.update()
+                deadline = self.timers.deadline()
+            with self._timer_wake:
+                while not self._timer_moved and not self.machine.stopping:
+                    wait = None if deadline is None else (deadline - time.monotonic_ns()) / NS
+                    if wait is not None and wait <= 0:
+                        break
+                    self._timer_wake.wait(wait)
