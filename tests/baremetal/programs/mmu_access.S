@@ -132,7 +132,6 @@ device_memory:
         TRY     "\where stlxr", "stlxr w10, w9, [x22]"
         TRY0    "\where EL0 ldxr", "ldxr w9, [x22]"
 .ifdef  LSE
-        .arch_extension lse
         TRY     "\where cas", "cas w9, w10, [x22]"
         TRY     "\where casp", "casp x4, x5, x6, x7, [x22]"
         TRY     "\where swp", "swp x9, x10, [x22]"
