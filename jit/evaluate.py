@@ -345,7 +345,8 @@ _STEP: dict[str, Callable[..., Any]] = {
     "shuffle": lambda f, v, a, b: tuple((a + b)[k] for k in v.attrs["mask"]),
     "table": _table,
     **dict.fromkeys(
-        ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma", "fext", "ftrunc", "fcmp", "fround", "ftoi", "itof", "utof"), _fp_op
+        ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma", "fext", "ftrunc", "fcmp", "fround", "ftoi", "itof", "utof"),
+        _fp_op,
     ),
     **evaluate_crypto.STEPS,
     "fp_flags": _fp_flags,

@@ -129,7 +129,7 @@ _ROWS = [
     ),
     _op(
         "ftoi", "a:float -> *",
-        "Signed integer (i32, i64), rounded towards zero; for a NaN and out of range the minimum, invalid, not inexact.", "fp",
+        "Signed integer (i32, i64), rounded towards zero; for a NaN and out of range the minimum, and invalid alone.", "fp",
     ),
     _op("itof", "a:int -> *", "Signed integer to float, rounded (i32, i64).", "fp"),
     _op("utof", "a:int -> *", "Unsigned integer to float, rounded (i32, i64).", "fp"),

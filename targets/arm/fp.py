@@ -431,5 +431,6 @@ __all__ = [
     "fp_abs", "fp_add", "fp_compare", "fp_compare_flags", "fp_div", "fp_from_half", "fp_max", "fp_maxnum", "fp_min",
     "fp_minnum", "fp_mul", "fp_muladd", "fp_mulx", "fp_narrow", "fp_narrow_odd", "fp_neg", "fp_recip_estimate",
     "fp_recip_step", "fp_recpx", "fp_round_int", "fp_rsqrt_estimate", "fp_rsqrt_step", "fp_sqrt", "fp_sub",
-    "fp_to_half", "fp_to_int", "fp_widen", "functions", "int_to_fp", "recip_estimate_int", "rsqrt_estimate_int", "scale_hole",
+    "fp_to_half", "fp_to_int", "fp_widen", "functions", "int_to_fp", "recip_estimate_int", "rsqrt_estimate_int",
+    "scale_hole",
 ]  # fmt: skip
