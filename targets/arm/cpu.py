@@ -72,8 +72,7 @@ class ArmCpu:
         """Addresses of runtime code, callbacks and memory: what stays for the CPU's whole life."""
         symbols, ram, system = self.system.engine.symbols, self.system.ram, self.system
         for name in SLOTS:
-            if name in symbols:
-                self.set(f"rt_{name}", symbols[name])
+            self.set(f"rt_{name}", symbols[name])
         for name, signature in SIGNATURES.items():
             times = self.call_times[name] = CallTimes()
             fn = ctypes.CFUNCTYPE(*signature)(timed(self._guard(getattr(self, f"_on_{name}")), times))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from jit.baseline import Baseline, CodePage
 from jit.codecache import CacheFull, CodeCache
 from jit.ir import Function
-from targets.arm import dispatch, exceptions, fp, mmu
+from targets.arm import access, dispatch, exceptions, fp, mmu
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
 from targets.arm.env import SLOTS
@@ -49,7 +49,7 @@ class MainRam:
 
 def runtime_functions() -> list[Function]:
     """All runtime functions, in IR."""
-    return [*dispatch.functions(), *mmu.functions(), *exceptions.functions(), *fp.functions()]
+    return [*dispatch.functions(), *access.functions(), *mmu.functions(), *exceptions.functions(), *fp.functions()]
 
 
 class Arena:
