@@ -1,7 +1,7 @@
 """Vectors for semantics: operand types by size and Q, halves, widening, saturation, shifts.
 
-A scalar encoding is the same computation with one lane: its rows have no Q field, and what is a vector type elsewhere is
-then a scalar type, on which all functions here work too.  x, y: integer values, vectors or scalars; n: an amount.
+A scalar encoding is the same computation with one lane: its rows have no Q field, and what is a vector type elsewhere
+is then a scalar type, on which all functions here work too.  x, y: integer values, vectors or scalars; n: an amount.
 
     arrangement(i, bits=None)      the type of an operand by size (or lanes of `bits`) and Q
     float_arrangement(i)           the same by sz: v2f32, v4f32, v2f64, f32, f64
@@ -13,7 +13,9 @@ then a scalar type, on which all functions here work too.  x, y: integer values,
     mask(c, t)                     all ones where c holds (c: i1, or a vector of it)
     pairs(b, x, y)                 the even and the odd lanes of y:x
     shift_right(x, n, signed)      and rounding_shift_right: n may be the width or more
-    sat_add sat_sub sat_narrow sat_shl(b, ...)     saturated results, with FPSR.QC
+    absolute_difference(x, y, signed)
+    sat_add sat_sub sat_narrow(b, ...)     saturated results, with FPSR.QC
+    sat_shl(x, n, ...)             the saturated result, and where it saturates
     set_qc(b, c)                   FPSR.QC where c holds in a lane
 """
 
@@ -128,10 +130,7 @@ def sat_narrow(b: A64, x: Value, signed: bool, result_signed: bool) -> Value:
     """SatQ of lanes to half their bits; `signed` and `result_signed` say how x and the result are read."""
     t = narrower(x.type)
     lo, hi = limits(t, result_signed)
-    if signed:
-        clamped = x.smin(hi).smax(lo - (1 << t.bits) if lo else 0)
-    else:
-        clamped = x.umin(hi)
+    clamped = x.smin(hi).smax(lo - (1 << t.bits) if lo else 0) if signed else x.umin(hi)
     set_qc(b, clamped.ne(x))
     return clamped.trunc(t)
 
