@@ -134,6 +134,7 @@ class _FunctionText:
         if f.kind == "function":
             args = ", ".join(["ptr %env", *(f"{llvm_type(t)} %a{k}" for k, t in enumerate(f.arg_types))])
         strict = " strictfp" if self.strict else ""
+        strict += " cold noinline" if f.cold and f.kind == "function" else ""
         attrs = f'nounwind{strict} "no-jump-tables"="true" section ".text.{f.name}"'
         return f'define {cc}{llvm_type(f.ret)} @"{f.name}"({args}) {attrs} {{\n' + "\n".join(self.lines) + "\n}"
 
@@ -235,34 +236,29 @@ def _rotr(c: _FunctionText, v: Value) -> str:
 
 def _divide(c: _FunctionText, v: Value) -> str:
     t, x, d = llvm_type(v.type), c.ref(v.args[0]), c.ref(v.args[1])
-    zero = c.let(f"icmp eq {t} {d}, 0")
+    truth, none, one = llvm_type(with_lanes(v.type, I1)), c.literal(0, v.type), c.literal(1, v.type)
+    zero = c.let(f"icmp eq {t} {d}, {none}")
     special = zero
     if v.op == "sdiv":
-        minus = c.let(f"icmp eq {t} {d}, -1")
-        special = c.let(f"or i1 {zero}, {minus}")
-    safe = c.let(f"select i1 {special}, {t} 1, {t} {d}")
+        minus = c.let(f"icmp eq {t} {d}, {c.literal(v.type.mask, v.type)}")
+        special = c.let(f"or {truth} {zero}, {minus}")
+    safe = c.let(f"select {truth} {special}, {t} {one}, {t} {d}")
     q = c.let(f"{v.op} {t} {x}, {safe}")
     if v.op == "sdiv":
-        neg = c.let(f"sub {t} 0, {x}")
-        q = c.let(f"select i1 {minus}, {t} {neg}, {t} {q}")
-    return c.let(f"select i1 {zero}, {t} 0, {t} {q}")
+        neg = c.let(f"sub {t} {none}, {x}")
+        q = c.let(f"select {truth} {minus}, {t} {neg}, {t} {q}")
+    return c.let(f"select {truth} {zero}, {t} {none}, {t} {q}")
 
 
 def _mulh(c: _FunctionText, v: Value) -> str:
     t, n = llvm_type(v.type), v.type.bits
-    wide = llvm_type(with_lanes(v.type, _int(n * 2)))
+    wide = f"<{v.type.lanes} x i{2 * n}>" if v.type.lanes else f"i{2 * n}"
     ext = "zext" if v.op == "umulh" else "sext"
     a, b = (c.let(f"{ext} {c.typed(x)} to {wide}") for x in v.args)
     p = c.let(f"mul {wide} {a}, {b}")
     amount = f"splat (i{2 * n} {n})" if v.type.lanes else str(n)
     high = c.let(f"lshr {wide} {p}, {amount}")
     return c.let(f"trunc {wide} {high} to {t}")
-
-
-def _int(bits: int) -> Type:
-    from jit.types import int_type
-
-    return int_type(bits)
 
 
 def _count(c: _FunctionText, v: Value) -> str:
