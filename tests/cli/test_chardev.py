@@ -3,8 +3,11 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
+import termios
 import threading
+import time
 from pathlib import Path
 
 import pexpect
@@ -294,6 +297,17 @@ def test_terminal_comes_back_after_a_crash(terminal, number: int) -> None:
     check_restored(terminal)
 
 
+def test_a_reader_that_stalls_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    program = _ECHO.replace("mon:stdio", "stdio").replace("done.wait()", "") + (
+        "writer = threading.Thread(target=port.write, args=(b'x' * 1000000,))\n"
+        "writer.start()\nbackend.release()\nwriter.join()\nbackend.close()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", program], **streams) as child:
+        assert child.wait(timeout=20) == 0
+
+
 def test_suspend_and_resume(terminal) -> None:
     start_echo(terminal, "backend.close()\n")
     terminal.send("a")
@@ -301,12 +315,18 @@ def test_suspend_and_resume(terminal) -> None:
     os.kill(first_child(terminal.pid), signal.SIGTSTP)
     terminal.expect("Stopped|Suspended")
     terminal.sendline("fg")
-    terminal.expect_exact("fg")
-    terminal.expect_exact("python")
+    wait_until_raw(terminal)
     terminal.send("b")
     terminal.expect_exact("B")
     terminal.send("\x01x")
     terminal.expect_exact("xemu: terminated")
+
+
+def wait_until_raw(shell: pexpect.spawn) -> None:
+    """Poll the terminal's modes, for as long as pexpect would wait for text."""
+    end = time.monotonic() + shell.timeout
+    while termios.tcgetattr(shell.child_fd)[3] & termios.ICANON:
+        assert time.monotonic() < end, "the terminal is not raw again"
 
 
 def first_child(pid: int) -> int:

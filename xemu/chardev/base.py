@@ -22,13 +22,17 @@ _WRITE_SLICE_MS = 100
 
 
 class CharBackend(Protocol):
-    """The interface front ends know. All but close() are called with the machine's lock held."""
+    """The interface front ends know. All but release() and close() are called with the machine's lock held."""
 
     def write(self, data: bytes) -> None: ...
 
     def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None: ...
 
     def accept_input(self) -> None: ...
+
+    def release(self) -> None:
+        """Let nobody wait for the host any longer; called by any thread, without the lock."""
+        ...
 
     def close(self) -> None: ...
 
@@ -63,6 +67,9 @@ class Chardev:
         """The front end has room again. Delivery happens in the I/O thread, so a device is never re-entered."""
         if self._pending:
             self._loop.call(self._deliver)
+
+    def release(self) -> None:
+        self._closed = True
 
     def close(self) -> None:
         self._closed = True
@@ -110,7 +117,7 @@ class Chardev:
             try:
                 view = view[os.write(fd, view) :]
             except BlockingIOError:
-                # In slices, so that close() ends the wait for a peer that never reads.
+                # In slices, so that release() ends the wait for a peer that never reads.
                 poll = select.poll()
                 poll.register(fd, select.POLLOUT)
                 poll.poll(_WRITE_SLICE_MS)

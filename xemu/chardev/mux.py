@@ -100,6 +100,9 @@ class Mux:
         for port in self._ports:  # more than one, when the focus moved in between
             port.deliver_locked()
 
+    def release(self) -> None:
+        self.backend.release()
+
     def close(self) -> None:
         self.backend.close()
 

@@ -5,6 +5,7 @@ import socket
 import stat
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from xemu.chardev.base import Chardev
 from xemu.chardev.loop import IoLoop
@@ -24,7 +25,7 @@ class SocketAddress:
             return f"unix:{self.path}"
         return f"tcp:[{self.host}]:{self.port}" if ":" in self.host else f"tcp:{self.host}:{self.port}"
 
-    def resolve(self) -> tuple[int, object]:
+    def resolve(self) -> tuple[int, Any]:
         if self.path is not None:
             return socket.AF_UNIX, self.path
         # An empty host means this machine only: a guest's console is not for the whole network by default.

@@ -41,6 +41,7 @@ def run(settings: Settings) -> int:
             _dump_device_tree(_build(_without_consoles(settings), images, _NoCpus(), devices), settings.dumpdtb)
             return 0
         machine = _build(settings, images, _accelerator(settings), devices)
+        machine.on_ending.append(devices.release)
         loop.start(machine.lock, lambda: machine.request("quit"))
         with _ending_on_signals(machine):
             kind = machine.run(no_reboot=settings.no_reboot)
@@ -103,6 +104,11 @@ class _CharDevices:
             raise UserError(f"{where}: the character device '{name}' is in use already; share it with mux=on")
         self._taken.add(name)
         return self._frontend(self._settings.chardevs[name], label)
+
+    def release(self) -> None:
+        """The machine is about to end: no vCPU may wait for the host any more."""
+        for device in self._open:
+            device.release()
 
     def close(self) -> None:
         while self._open:

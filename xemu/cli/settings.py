@@ -85,7 +85,11 @@ def build(line: CommandLine) -> Settings:
         name=line.last("name"),
         rtc_offset=_rtc_offset(line),
         escape_key=_escape_key(line),
-        **boot,
+        kernel=boot["kernel"],
+        initrd=boot["initrd"],
+        append=boot["append"] or "",
+        dtb=boot["dtb"],
+        bios=boot["bios"],
     )
 
 
@@ -134,7 +138,6 @@ def _boot_files(line: CommandLine, machine_options: dict[str, str]) -> dict[str,
                 raise UserError(f"-{name}: there is no kernel for it; name one with -kernel FILE")
         if found["bios"] is None:
             raise UserError("no kernel to start; name one, as in: xemu -M virt -cpu cortex-a57 -nographic Image")
-    found["append"] = found["append"] or ""
     return found
 
 

@@ -54,9 +54,9 @@ def _parse_one_line(text: str) -> Iterator[Source]:
     for line in text.splitlines():
         match = _ONE_LINE.fullmatch(line.partition("#")[0].strip())
         if match is not None:
-            options = dict(word.partition("=")[::2] for word in (match["options"] or "").split())
+            key = re.search(r"signed-by=(\S+)", match["options"] or "")
             components = tuple(match["components"].split())
-            yield Source(match["uri"], match["suite"], components, _key_file(options.get("signed-by")))
+            yield Source(match["uri"], match["suite"], components, _key_file(key[1] if key else None))
 
 
 def _parse_deb822(text: str) -> Iterator[Source]:

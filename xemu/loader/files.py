@@ -6,6 +6,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from xemu.errors import UserError
 
@@ -37,6 +38,18 @@ def read_file(what: str, path: str) -> bytes:
     return data
 
 
+class _Unpacker(Protocol):
+    """What bz2 and lzma offer."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 class _Zlib:
     """zlib's decompressor with the interface bz2 and lzma have."""
 
@@ -55,9 +68,9 @@ class _Zlib:
         return not self._inner.unconsumed_tail
 
 
-def _zstd() -> object:
+def _zstd() -> Any:
     try:
-        import zstandard
+        import zstandard  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError("zstd needs the Python package 'zstandard': pip install zstandard") from None
     return zstandard.ZstdDecompressor().decompressobj()
@@ -76,7 +89,7 @@ def _unpack_zstd(data: bytes, limit: int) -> bytes | None:
     raise EOFError
 
 
-def _unpack_stream(make: Callable[[], object], data: bytes, limit: int) -> bytes | None:
+def _unpack_stream(make: Callable[[], _Unpacker], data: bytes, limit: int) -> bytes | None:
     unpacker = make()
     out = bytearray()
     chunk = data
