@@ -183,7 +183,7 @@ def _to_integer(letter: str, rmode: str, opcode: str, mode: str) -> list[Row]:
     variant = "(scalar, integer)" if letter == "Z" else "(scalar)"
     return [
         _integer_row(
-            f"FCVT{letter}{'S' if signed else 'U'} {variant}", f"{rmode} {opcode}{1 - signed}", float_to_integer, mode=mode,
+            f"FCVT{letter}{'US'[signed]} {variant}", f"{rmode} {opcode}{1 - signed}", float_to_integer, mode=mode,
             signed=signed,
         )
         for signed in (True, False)
