@@ -23,8 +23,9 @@ ENTRY_BITS = 5
 PAGE_MASK = -4096
 TAG_READ, TAG_WRITE, ADDEND = 0, 8, 16
 
-# The descriptor that slow paths get: size of an element in bytes, flags, and for `*_elements` their number
-UNPRIV, ALIGNED, WRITE, ATOMIC = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+# The descriptor that slow paths get: size of an element in bytes, flags, and for `*_elements` their number.
+# READ_TOO: a read-modify-write, whose faults are a read's where reading faults
+UNPRIV, ALIGNED, WRITE, ATOMIC, READ_TOO = 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12
 COUNT_SHIFT = 16
 
 
@@ -96,9 +97,12 @@ def store(b: A64, va: Value, value: Value, *, unpriv: bool, order: str, align: i
     _Probe(va, size, TAG_WRITE, unpriv, align).either(b, lambda host: b.st(host, value, order), slow)
 
 
-def host_pointer(b: A64, va: Value, size: int, atomic: bool = True) -> Value:
+def host_pointer(b: A64, va: Value, size: int, *, atomic: bool = True, read_too: bool = False) -> Value:
+    """Where to write: for atomics (read_too: they fault as reads where reading faults), or the block of DC ZVA."""
+
     def slow() -> Value:
-        _slow_call(b, "slow_probe", va, size | ALIGNED | WRITE | (ATOMIC if atomic else 0))
+        flags = (ATOMIC if atomic else 0) | (READ_TOO if read_too else 0)
+        _slow_call(b, "slow_probe", va, size | ALIGNED | WRITE | flags)
         return b.ldenv(ENV.scratch, PTR)
 
     return _Probe(va, size, TAG_WRITE, False, size).either(b, lambda host: host, slow)

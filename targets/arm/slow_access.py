@@ -11,16 +11,15 @@ from jit.ir import Builder, Function, Value
 from jit.types import I1, I8, I16, I32, I64, I128, PTR, Type
 from targets.arm import tlb
 from targets.arm import walk as w
-from targets.arm.access import ADDEND, ALIGNED, ATOMIC, PAGE_MASK, TAG_READ, TAG_WRITE, UNPRIV, WRITE
+from targets.arm.access import ADDEND, ALIGNED, ATOMIC, PAGE_MASK, READ_TOO, TAG_READ, TAG_WRITE, UNPRIV, WRITE
 from targets.arm.env import ENV
-from targets.arm.state import address, count, flag, get, guarded_callback, null, put, run, shl, shr
+from targets.arm.state import address, cold, count, flag, get, guarded_callback, null, put, run, shl, shr
 from targets.arm.tlb import CODE, DEVICE_MEMORY, MMIO, PAGE_INFO, READ_ONLY, SLOW
 
 PAGE = 4096
 
-# More flags of an access descriptor.  READ_TOO: a read-modify-write, whose faults are a read's where reading faults.
-# MISALIGNED is set on the way.  CACHE: cache maintenance.
-READ_TOO, MISALIGNED, CACHE = 1 << 12, 1 << 13, 1 << 14
+# More flags of an access descriptor.  MISALIGNED is set on the way.  CACHE: cache maintenance.
+MISALIGNED, CACHE = 1 << 13, 1 << 14
 
 IL = 1 << 25
 EC_DATA_ABORT = 0x24  # plus 1: from the same exception level
@@ -208,92 +207,68 @@ def _crosses(va: Value, desc: Value) -> Value:
     return ((va & (PAGE - 1)) + _size(desc)).ugt(PAGE)
 
 
-def _scratch(b: Builder, at: Value) -> Value:
-    return b.ptradd(b.env(), at + ENV.scratch)
-
-
 def _function(name: str, build: Callable[..., Value], *types: Type) -> Function:
     b = Builder(name, ret=I64, args=types)
     b.ret(build(b, *b.args))
     return b.function
 
 
-def _by_page(name: str) -> Callable[[Builder, Value, Value], Value]:
-    """slow_load and slow_store: one page, or two."""
+def _slow_access(b: Builder, va: Value, desc: Value) -> Value:
+    """Loads, and stores where desc says WRITE."""
 
-    def build(b: Builder, va: Value, desc: Value) -> Value:
-        def go(desc: Value) -> Value:
-            return b.cond(
-                _crosses(va, desc),
-                lambda: b.call(f"{name}_across", va, desc, type=I64),
-                lambda: b.call(f"{name}_piece", va, desc, _size(desc), b.const(0), type=I64),
-                likely=False,
-            )
+    def go(desc: Value) -> Value:
+        return b.cond(
+            _crosses(va, desc),
+            lambda: b.call("access_across", va, desc, type=I64),
+            lambda: b.call("access_piece", va, desc, _size(desc), b.const(0), type=I64),
+            likely=False,
+        )
 
-        return _checked(b, va, desc, go)
-
-    return build
+    return _checked(b, va, desc, go)
 
 
-def _load_across(b: Builder, va: Value, desc: Value) -> Value:
-    first = PAGE - (va & (PAGE - 1))
-    status = b.call("slow_load_piece", va, desc, first, b.const(0), type=I64)
-    return b.cond(
-        status.eq(0),
-        lambda: b.call("slow_load_piece", va + first, desc, _size(desc) - first, first, type=I64),
-        lambda: b.const(1),
-    )
+def _slow_store(b: Builder, va: Value, desc: Value) -> Value:
+    return b.call("slow_load", va, desc | WRITE, type=I64)
 
 
-def _store_across(b: Builder, va: Value, desc: Value) -> Value:
-    """Both pages must allow the store before either is written."""
+def _across(b: Builder, va: Value, desc: Value) -> Value:
+    """An access to two pages: both must allow it before anything is done."""
     first = PAGE - (va & (PAGE - 1))
 
     def refused(at: Value) -> Value:
-        put(b, "access_fault", 0)
         return address(b, b.call("data_page", at, desc, type=PTR)).eq(0) & get(b, "access_fault").ne(0)
 
-    def write() -> Value:
-        status = b.call("slow_store_piece", va, desc, first, b.const(0), type=I64)
+    def both() -> Value:
+        status = b.call("access_piece", va, desc, first, b.const(0), type=I64)
         rest = _size(desc) - first
         return b.cond(
             status.eq(0),
-            lambda: b.call("slow_store_piece", va + first, desc, rest, first, type=I64),
+            lambda: b.call("access_piece", va + first, desc, rest, first, type=I64),
             lambda: b.const(1),
         )
 
     no = b.cond(refused(va), lambda: b.const(1), lambda: flag(b, refused(va + first)))
-    return b.cond(no.eq(0), write, lambda: b.const(1))
+    return b.cond(no.eq(0), both, lambda: b.const(1))
 
 
-def _piece(name: str, in_memory: Callable[..., None]) -> Callable[..., Value]:
-    """Load or store of `size` bytes of env.scratch from `at` on, inside one page."""
+def _piece(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
+    """`size` bytes between env.scratch (from `at` on) and memory inside one page."""
+    host = b.call("data_page", va, desc, type=PTR)
 
-    def build(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
-        host = b.call("data_page", va, desc, type=PTR)
+    def memory() -> Value:
+        write, scratch = has(desc, WRITE), b.ptradd(b.env(), at + ENV.scratch)
+        run(b, "copy", b.select(write, host, scratch), b.select(write, scratch, host), size)
+        b.when(write, lambda: run(b, "note_write", host, size))
+        return b.const(0)
 
-        def memory() -> Value:
-            in_memory(b, host, size, at)
-            return b.const(0)
+    def other() -> Value:
+        return b.cond(
+            get(b, "access_fault").ne(0),
+            lambda: b.const(1),
+            lambda: b.call("access_device", va, desc, size, at, type=I64),
+        )
 
-        def device() -> Value:
-            return b.call(f"{name}_device", va, desc, size, at, type=I64)
-
-        def other() -> Value:
-            return b.cond(get(b, "access_fault").ne(0), lambda: b.const(1), device, likely=False)
-
-        return b.cond(address(b, host).ne(0), memory, other, likely=True)
-
-    return build
-
-
-def _read_memory(b: Builder, host: Value, size: Value, at: Value) -> None:
-    b.call("copy", _scratch(b, at), host, size)
-
-
-def _write_memory(b: Builder, host: Value, size: Value, at: Value) -> None:
-    b.call("copy", host, _scratch(b, at), size)
-    b.call("note_write", host, size)
+    return b.cond(address(b, host).ne(0), memory, other, likely=True)
 
 
 def copy() -> Function:
@@ -360,33 +335,28 @@ def _chunk(pa: Value, left: Value) -> Value:
     return aligned.umin(shl(b.const(1), 63 - left.clz()))
 
 
-def _device(name: str, step: Callable[[Builder, Value, Value, Value], None]) -> Callable[..., Value]:
+def _device(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
     """`size` bytes between env.scratch (from `at` on) and the device at env.access_pa, in aligned accesses."""
+    start = get(b, "access_pa")
+    put(b, "bus_fault", 0)
 
-    def build(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
-        pa = get(b, "access_pa")
-        put(b, "bus_fault", 0)
+    def read(pa: Value, chunk: Value, place: Value) -> None:
+        b.st(place, guarded_callback(b, "mmio_read", b.env(), pa, chunk, type=I64))
 
-        def body(done: Value, _failed: Value) -> tuple[Value, Sequence[Value]]:
-            chunk = _chunk(pa + done, size - done)
-            step(b, pa + done, chunk, _scratch(b, at + done))
-            failed = flag(b, get(b, "bus_fault").ne(0))
-            done = done + b.select(failed.eq(0), chunk, b.const(0))
-            return failed.eq(0) & done.ult(size), (done, failed)
+    def write(pa: Value, chunk: Value, place: Value) -> None:
+        value = b.ld(place, I64) & shr(b.const(-1), 64 - (chunk << 3))
+        guarded_callback(b, "mmio_write", b.env(), pa, chunk, value)
 
-        done, failed = b.loop((b.const(0), b.const(0)), body)
-        return b.cond(failed.eq(0), lambda: b.const(0), lambda: _fault(b, va + done, desc, w.EXTERNAL), likely=True)
+    def body(done: Value, _failed: Value) -> tuple[Value, Sequence[Value]]:
+        pa, place = start + done, b.ptradd(b.env(), at + done + ENV.scratch)
+        chunk = _chunk(pa, size - done)
+        b.cond(has(desc, WRITE), lambda: write(pa, chunk, place), lambda: read(pa, chunk, place))
+        failed = flag(b, get(b, "bus_fault").ne(0))
+        done = done + b.select(failed.eq(0), chunk, b.const(0))
+        return failed.eq(0) & done.ult(size), (done, failed)
 
-    return build
-
-
-def _device_read(b: Builder, pa: Value, chunk: Value, place: Value) -> None:
-    b.st(place, guarded_callback(b, "mmio_read", pa, chunk, type=I64))
-
-
-def _device_write(b: Builder, pa: Value, chunk: Value, place: Value) -> None:
-    value = b.ld(place, I64) & shr(b.const(-1), 64 - (chunk << 3))
-    guarded_callback(b, "mmio_write", pa, chunk, value)
+    done, failed = b.loop((b.const(0), b.const(0)), body)
+    return b.cond(failed.eq(0), lambda: b.const(0), lambda: _fault(b, va + done, desc, w.EXTERNAL), likely=True)
 
 
 # -- host pointers ----------------------------------------------------------------------------------------------------
@@ -401,7 +371,7 @@ def _slow_probe(b: Builder, va: Value, desc: Value) -> Value:
         def found() -> Value:
             start = b.ptradd(host, 0 - b.select(zero, va & (size - 1), b.const(0)))
             b.stenv(ENV.scratch, start)
-            b.call("note_write", start, size)
+            run(b, "note_write", start, size)
             return b.const(0)
 
         def none() -> Value:
@@ -427,21 +397,21 @@ def watch_check() -> Function:
 def functions() -> list[Function]:
     access = (I64, I64)
     piece = (I64, I64, I64, I64)
-    return [
+    rare = (
         data_fault_at(),
+        _function("access_device", _device, *piece),
+        _function("access_across", _across, *access),
+        _function("slow_probe", _slow_probe, *access),
+        watch_check(),
+    )
+    return [
+        *cold(rare),
         access_check(),
         data_fill(),
         data_page(),
         copy(),
         note_write(),
-        _function("slow_load_device", _device("slow_load", _device_read), *piece),
-        _function("slow_store_device", _device("slow_store", _device_write), *piece),
-        _function("slow_load_piece", _piece("slow_load", _read_memory), *piece),
-        _function("slow_store_piece", _piece("slow_store", _write_memory), *piece),
-        _function("slow_load_across", _load_across, *access),
-        _function("slow_store_across", _store_across, *access),
-        _function("slow_load", _by_page("slow_load"), *access),
-        _function("slow_store", _by_page("slow_store"), *access),
-        _function("slow_probe", _slow_probe, *access),
-        watch_check(),
+        _function("access_piece", _piece, *piece),
+        _function("slow_load", _slow_access, *access),
+        _function("slow_store", _slow_store, *access),
     ]

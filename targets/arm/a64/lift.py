@@ -310,8 +310,8 @@ class A64(Builder):
         access.store(self, va, value, unpriv=unpriv, order=order, align=align)
 
     def host_pointer(self, va: Value, size: int) -> Value:
-        """Host address of `size` bytes at va that may be read and written; va must be aligned to size, else it faults."""
-        return access.host_pointer(self, va, size)
+        """Host address of `size` bytes at va to read, modify and write; va must be aligned to size, else it faults."""
+        return access.host_pointer(self, va, size, read_too=True)
 
 
 def lift(row: Row, shape: tuple[int, ...], mode: Mode, near: bool = True) -> A64:
