@@ -13,7 +13,7 @@ from types import ModuleType
 
 from jit import expand_crypto
 from jit.ir import Body, Function, IRError, Value
-from jit.types import I1, VOID, Type, with_lanes
+from jit.types import I1, I64, VOID, Type, with_lanes
 
 CC = "preserve_nonecc"
 _FLOATS = {16: "half", 32: "float", 64: "double"}
@@ -352,7 +352,7 @@ def _crypto(c: _FunctionText, v: Value) -> str:
     variant = f".{v.attrs['kind']}" if v.attrs else f".{v.args[1].type}" if v.op.startswith("crc") else ""
     text = _host_rule(c, v.op, variant)
     if text is None:
-        return _expanded(c, v)
+        return _expanded(c, v, lambda: expand_crypto.expand(v, lambda op: _host_rule(c, op) is not None))
     name = c.fresh()
     c.m.need(c.m.host.CRYPTO_DECLARATIONS)
     for line in text.format(*map(c.ref, v.args), r=name).split("\n"):
@@ -361,11 +361,12 @@ def _crypto(c: _FunctionText, v: Value) -> str:
     return name
 
 
-def _expanded(c: _FunctionText, v: Value) -> str:
+def _expanded(c: _FunctionText, v: Value, make: Callable[[], Value]) -> str:
+    """v as the simpler ops that `make` emits."""
     b, body = v.builder, Body()
     saved, b.body = b.body, body
     try:
-        out = expand_crypto.expand(v, lambda op: _host_rule(c, op) is not None)
+        out = make()
     finally:
         b.body = saved
     c.run(body)
@@ -387,6 +388,9 @@ def _fp(c: _FunctionText, v: Value) -> str:
 
 def _fp_convert(c: _FunctionText, v: Value) -> str:
     src = v.args[0].type
+    if v.op == "utof" and src.lanes and src.bits == 32 and c.m.host.VECTOR_UTOF not in (None, *c.m.features):
+        # LLVM's replacement gives -0 for 0 when rounding down; as signed numbers of 64 bits they convert alike
+        return _expanded(c, v, lambda: v.builder.op("itof", v.args[0].zext(I64), type=v.type))
     name = {"fext": "fpext", "ftrunc": "fptrunc", "itof": "sitofp", "utof": "uitofp"}[v.op]
     extra = _STRICT if v.op == "fext" else f"{_ROUND}, {_STRICT}"
     return _constrained(c, f"{name}.{_suffix(v.type)}.{_suffix(src)}", v, extra)

@@ -16,6 +16,7 @@ CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them 
 RELOC_ABS64 = 257
 MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
 SHIFT_BY_HOLE: dict[str, str] = {}  # an immediate shift is a bitfield move, whose fields are not the amount
+VECTOR_UTOF: str | None = None  # the feature that vectors of unsigned numbers convert with: always
 RELATIVE = {282, 283}
 JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
 

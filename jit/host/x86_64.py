@@ -17,6 +17,7 @@ CODE_MODEL = "small"
 RELOC_ABS64, RELOC_ABS32, RELOC_ABS32S, RELOC_ABS16, RELOC_ABS8 = 1, 10, 11, 12, 14
 RELOC_PC32, RELOC_PLT32 = 2, 4
 ABSOLUTE = {RELOC_ABS64: "Q", RELOC_ABS32: "I", RELOC_ABS32S: "i", RELOC_ABS16: "H", RELOC_ABS8: "B"}
+VECTOR_UTOF: str | None = "avx512vl"  # the feature that vectors of unsigned 32-bit numbers convert with
 RELATIVE = {RELOC_PC32, RELOC_PLT32}
 JUMP_SIZE, JUMP_OPCODES = 5, (b"\xe9",)  # jmp rel32: a stencil's tail call to the code behind it; cut off where last
 
