@@ -16,10 +16,14 @@ is then a scalar type, on which all functions here work too.  x, y: integer valu
     absolute_difference(x, y, signed)
     sat_add sat_sub sat_narrow(b, ...)     saturated results, with FPSR.QC
     sat_shl(x, n, ...)             the saturated result, and where it saturates
+    sat_minimum(b, r)              the largest number for results that are the least one
     set_qc(b, c)                   FPSR.QC where c holds in a lane
+    sizes(...)  float_sizes        `where` of rows: the sizes that there are
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from jit.ir import Value
 from jit.types import F32, F64, I1, I64, Type, int_type, vec, with_lanes
@@ -87,6 +91,16 @@ def pairs(b: A64, x: Value, y: Value) -> tuple[Value, Value]:
     return b.shuffle(x, y, range(0, 2 * lanes, 2)), b.shuffle(x, y, range(1, 2 * lanes, 2))
 
 
+def sizes(*allowed: int) -> Callable[[Mapping[str, int]], bool]:
+    """`where`: these values of size; 64-bit lanes need a whole register."""
+    return lambda f: f["size"] in allowed and (f["size"] < 3 or f.get("Q", 1) == 1)
+
+
+def float_sizes(f: Mapping[str, int]) -> bool:
+    """`where`: doubles need a whole register."""
+    return f["sz"] == 0 or f.get("Q", 1) == 1
+
+
 # -- arithmetic -------------------------------------------------------------------------------------------------------
 def absolute_difference(x: Value, y: Value, signed: bool) -> Value:
     """Abs(x - y) of numbers of any sign: as an unsigned number it always fits."""
@@ -147,3 +161,10 @@ def sat_shl(x: Value, n: Value | int, signed: bool, result_signed: bool | None =
     else:
         limit = x.builder.const(limits(x.type, to_signed)[1], x.type)
     return x.builder.select(over, limit, shifted), over
+
+
+def sat_minimum(b: A64, r: Value) -> Value:
+    """SatQ of doubled signed products modulo 2^n: only the square of the minimum overflows, and becomes the minimum."""
+    over = r.eq(limits(r.type, True)[0])
+    set_qc(b, over)
+    return r ^ mask(over, r.type)
