@@ -284,19 +284,7 @@ def _overflow(c: _FunctionText, v: Value) -> str:
 
 def _select(c: _FunctionText, v: Value) -> str:
     keep = "" if v.args[0].type.lanes else ", !unpredictable !6"  # else LLVM likes branches where an arm is a load
-    cond, x, y = v.args
-    return c.let(f"select {c.typed(cond)}, {llvm_type(x.type)} {_choice(c, x, y)}, {c.typed(y)}{keep}")
-
-
-def _choice(c: _FunctionText, x: Value, other: Value) -> str:
-    """x, one of two values that are chosen between.  Of two float constants LLVM would make a table, which it then
-    addresses with 32 bits: so it is not shown the first."""
-    if x.type.kind != "float" or x.type.lanes or not x.op == other.op == "const":
-        return c.ref(x)
-    n = c.let(c.m.host.OPAQUE.format(x.attrs["value"]))
-    if x.type.bits < 64:
-        n = c.let(f"trunc i64 {n} to i{x.type.bits}")
-    return c.let(f"bitcast i{x.type.bits} {n} to {llvm_type(x.type)}")
+    return c.let(f"select {c.sequence(list(v.args))}{keep}")
 
 
 def _convert(c: _FunctionText, v: Value) -> str:
@@ -493,18 +481,16 @@ def _branch_weights(likely: bool | None) -> str:
 def _if(c: _FunctionText, v: Value) -> None:
     yes, no, end = c.label(), c.label(), c.label()
     c.put(f"br i1 {c.ref(v.args[0])}, label %{yes}, label %{no}{_branch_weights(v.attrs['likely'])}")
-    ends: list[tuple[str, list[str]]] = []
-    for label, body, other in zip((yes, no), v.bodies, v.bodies[::-1], strict=True):
+    ends: list[tuple[str, tuple[Value, ...]]] = []
+    for label, body in zip((yes, no), v.bodies, strict=True):
         c.open(label)
         c.run(body)
         if body.yields is not None:
-            others = body.yields if other.yields is None else other.yields
-            values = [_choice(c, x, y) if x is not y else c.ref(x) for x, y in zip(body.yields, others, strict=True)]
-            ends.append((c.block, values))
+            ends.append((c.block, body.yields))
             c.put(f"br label %{end}")
     c.open(end)
-    for k, first in enumerate(v.bodies[0].yields or v.bodies[1].yields or ()):
-        ways = ", ".join(f"[ {values[k]}, %{label} ]" for label, values in ends)
+    for k, first in enumerate(ends[0][1]):
+        ways = ", ".join(f"[ {c.ref(y[k])}, %{label} ]" for label, y in ends)
         c.names[_Result(v, k)] = c.let(f"phi {llvm_type(first.type)} {ways}")  # type: ignore[index]
 
 
