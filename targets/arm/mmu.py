@@ -9,7 +9,7 @@
     regime_changed()          after a change of SCTLR_EL1, TCR_EL1 or MAIR_EL1
     set_regime(), set_privilege(), tlbi_*(), protect_page(), fetch_flush()     see targets/arm/tlb.py
 
-`desc` is made by targets/arm/access.py: size in bytes and flags, with these of this file.
+`desc` is made by targets/arm/access.py: size in bytes and flags.  Cache maintenance says 1 | CACHE, DC IVAC also WRITE.
 
 Callbacks: mmio_read(env, pa, size) -> value and mmio_write(env, pa, size, value), with sizes 1, 2, 4 and 8 and `pa`
 aligned; they set env.bus_fault where nothing answers.  resolve(pa of a page) -> host address of RAM or ROM outside the
@@ -27,8 +27,8 @@ from targets.arm import slow_access, tlb
 from targets.arm import walk as w
 from targets.arm.dispatch import XTLB_PHYSICAL, XTLB_TABLE, xtlb_entry
 from targets.arm.env import ENV
-from targets.arm.slow_access import CACHE, IL, MISALIGNED, READ_TOO, same_level, set_fault
-from targets.arm.state import address, get, guarded_callback, put, run, shr
+from targets.arm.slow_access import CACHE, IL, same_level, set_fault
+from targets.arm.state import address, cold, get, guarded_callback, put, run, shr
 from targets.arm.tlb import SLOTS, SLOTS_BYTES
 
 EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT = 0x20, 0x22
@@ -163,8 +163,8 @@ def regime_changed() -> Function:
 
 def functions() -> list[Function]:
     """The runtime functions of the MMU; watch_check is a stand-in that another file's may replace."""
-    own = [f() for f in (fetch_fill, probe_address, address_translate, regime_changed)]
-    return [*w.functions(), *tlb.functions(), *slow_access.functions(), *own]
+    rare = cold(f() for f in (probe_address, address_translate, regime_changed))
+    return [*w.functions(), *tlb.functions(), *slow_access.functions(), *rare, fetch_fill()]
 
 
 # -- set-up -----------------------------------------------------------------------------------------------------------
@@ -186,6 +186,4 @@ def init_env(env: int, pa_bits: int = 44, granules: tuple[int, ...] = (12, 16), 
         ctypes.memset(env + ENV[name].offset, 0, 8 * SLOTS)
 
 
-__all__ = [
-    "AT_EL0", "AT_PAN", "AT_WRITE", "CACHE", "MISALIGNED", "READ_TOO", "SLOTS_BYTES", "functions", "init_env",
-]  # fmt: skip
+__all__ = ["AT_EL0", "AT_PAN", "AT_WRITE", "CACHE", "SLOTS_BYTES", "functions", "init_env"]

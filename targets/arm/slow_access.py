@@ -18,7 +18,7 @@ from targets.arm.tlb import CODE, DEVICE_MEMORY, MMIO, PAGE_INFO, READ_ONLY, SLO
 
 PAGE = 4096
 
-# More flags of an access descriptor.  MISALIGNED is set on the way.  CACHE: cache maintenance.
+# More flags of an access descriptor: MISALIGNED is found on the way; CACHE is cache maintenance, for probe_address
 MISALIGNED, CACHE = 1 << 13, 1 << 14
 
 IL = 1 << 25

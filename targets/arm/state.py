@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jit.ir import Builder, Value
+from collections.abc import Iterable
+
+from jit.ir import Builder, Function, Value
 from jit.types import I1, I32, I64, PTR, VOID, Type
 from targets.arm.env import CALLBACK_AT, ENV
 
@@ -53,14 +55,22 @@ def flag(b: Builder, c: Value) -> Value:
 
 
 def guarded_callback(b: Builder, name: str, *args: Value, type: Type = VOID) -> Value:
-    """Call back into Python with the state's address and `args`.
+    """Call back into Python.
 
     While guest code runs, the host's floating-point control register holds the guest's rounding mode and its cumulative
     flags.  Python's own arithmetic wants rounding to nearest and sets flags: both are put back behind the call.
     """
     flags = b.op("fp_flags", type=I32)
     b.op("fp_set_round", b.const(0, I32), type=VOID)
-    out = b.callback(name, CALLBACK_AT[name], b.env(), *args, type=type)
+    out = b.callback(name, CALLBACK_AT[name], *args, type=type)
     b.op("fp_set_flags", flags, type=VOID)
     b.op("fp_set_round", get(b, "fpcr").bits(22, 2).trunc(I32), type=VOID)
+    return out
+
+
+def cold(functions: Iterable[Function]) -> list[Function]:
+    """Mark functions as rarely called: they are not inlined, and compiled for size."""
+    out = list(functions)
+    for f in out:
+        f.cold = True
     return out

@@ -25,7 +25,7 @@ from jit.types import I1, I8, I16, I64, PTR, vec
 from targets.arm.access import ENTRY_BITS, PAGE_MASK, TAG_READ, TAG_WRITE, TLB_BITS
 from targets.arm.dispatch import XTLB_BITS, XTLB_SIZE
 from targets.arm.env import ENV
-from targets.arm.state import get, put, run, shl, shr
+from targets.arm.state import cold, get, put, run, shl, shr
 from targets.arm.walk import NOT_GLOBAL, SCTLR_M, SIZE_2M, SIZE_SHIFT, TCR_A1, TCR_AS, granule
 
 SLOTS = 16
@@ -370,8 +370,8 @@ def protect_page() -> Function:
 
 
 def functions() -> list[Function]:
-    makers = (
-        clear_filter, flush_slot, claim_slot, set_privilege, set_regime, tlbi_all, tlbi_asid, drop_region, drop_page,
-        tlbi_va, tlbi_va_all_asid, note_block, protect_page, fetch_flush,
+    rare = (
+        clear_filter, flush_slot, tlbi_all, tlbi_asid, drop_region, drop_page, tlbi_va, tlbi_va_all_asid, note_block,
+        protect_page, fetch_flush,
     )  # fmt: skip
-    return [make() for make in makers]
+    return [*cold(make() for make in rare), claim_slot(), set_privilege(), set_regime()]

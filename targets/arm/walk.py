@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from jit.ir import Builder, Function, Value
 from jit.types import I8, I64, PTR
-from targets.arm.state import flag, get, guarded_callback, put, shl, shr
+from targets.arm.state import cold, flag, get, guarded_callback, put, shl, shr
 
 READ_EL0, WRITE_EL0, READ_EL1, WRITE_EL1, EXEC_EL0, EXEC_EL1, DEVICE, NOT_GLOBAL = (1 << n for n in range(8))
 EL1_SHIFT = 2  # from the EL0 bits of reading and writing to those of EL1
@@ -218,4 +218,4 @@ def _leaf(b: Builder, va: Value, output: Value, level: Value, shift: Value, limi
 
 
 def functions() -> list[Function]:
-    return [walk_read(), walk_fault(), walk_tables(), walk_off(), walk()]
+    return [*cold((walk_read(), walk_fault(), walk_off())), walk_tables(), walk()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from jit.ir import Function
 from jit.stencil import compile_functions, fill
 from targets.arm import mmu
 from targets.arm.access import WRITE
-from targets.arm.env import CALLBACK_AT, ENV, SLOTS
+from targets.arm.env import CALLBACK_AT, ENV
 
 RAM_BASE, RAM_SIZE = 0x4000_0000, 0x0040_0000
 ROM, MMIO_DEVICE, NOTHING = 0x0000_1000, 0x0900_0000, 0x0A00_0000
@@ -42,15 +42,19 @@ class Native:
 
     def __init__(self) -> None:
         self.cache = CodeCache(1 << 20)
-        pieces = compile_functions(runtime().values(), SLOTS)
-        at = {name: self.cache.base + self.cache.reserve(len(p.code)) for name, p in pieces.items()}
+        self.at: dict[str, int] = {}
+        self.functions: dict[str, Any] = {}
+        self.add(runtime().values())
+
+    def add(self, functions: Iterable[Function]) -> None:
+        at = self.at
+        pieces = compile_functions(functions, {})
+        at.update((name, self.cache.base + self.cache.reserve(len(p.code))) for name, p in pieces.items())
         for name, piece in pieces.items():
             code = bytearray(piece.code)
             for fx in piece.fixups:
                 fill(code, fx, self._constant(fx.data) if fx.data else at[fx.name], at[name])
             self._write(at[name], bytes(code))
-        self.at = at
-        self.functions: dict[str, Any] = {}
 
     def _write(self, address: int, data: bytes) -> None:
         start = address - self.cache.base
@@ -83,7 +87,8 @@ class Memory:
 
 
 _SIGNATURES = {
-    "mmio_read": (ctypes.c_uint64, 4), "mmio_write": (None, 4), "resolve": (ctypes.c_uint64, 1), "code_write": (None, 2),
+    "mmio_read": (ctypes.c_uint64, 3), "mmio_write": (None, 4),
+    "resolve": (ctypes.c_uint64, 1), "code_write": (None, 2),
 }  # fmt: skip
 
 
@@ -96,6 +101,7 @@ class Rig:
     def __init__(self, engine: str, pa_bits: int = 44, granules: tuple[int, ...] = (12, 14, 16)) -> None:
         self.engine = engine
         self.log: list[tuple[Any, ...]] = []
+        self.one = self.tenth = 1.0
         memory = self.memory = {
             name: Memory(size)
             for name, size in (
@@ -111,7 +117,6 @@ class Rig:
         self.evaluator = Evaluator(self.env, runtime(), callbacks)
         self._keep = []
         for name, (result, count) in _SIGNATURES.items():
-            count = {"mmio_read": 3}.get(name, count)
             fn = ctypes.CFUNCTYPE(result, *[ctypes.c_uint64] * count)(callbacks[name])
             self._keep.append(fn)
             self._set(CALLBACK_AT[name], ctypes.cast(fn, ctypes.c_void_p).value or 0, 8)
@@ -124,7 +129,7 @@ class Rig:
         self.next_table = RAM_BASE + RAM_SIZE
         self.call("set_regime")
 
-    # -- state --------------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------
     def _set(self, offset: int, value: int, size: int) -> None:
         ctypes.memmove(self.env + offset, (value & ((1 << 8 * size) - 1)).to_bytes(size, "little"), size)
 
@@ -149,9 +154,18 @@ class Rig:
             return native().call(self.env, name, args)
         return self.evaluator.call(name, *args)
 
-    # -- callbacks ----------------------------------------------------------------------------------------------------
+    def add(self, function: Function) -> None:
+        """One more function to call, which may call the runtime's."""
+        if self.engine == "native":
+            native().add([function])
+        else:
+            self.evaluator.functions = {**self.evaluator.functions, function.name: function}
+
+    # -- callbacks --------------------------------------------------------------------------------
     def _mmio_read(self, env: int, pa: int, size: int) -> int:
         self.log.append(("read", pa, size))
+        self.tenth = self.one / 10.0  # in the rounding mode of this moment; inexact
+        self.evaluator.fp.flags |= 16
         if pa & -PAGE != MMIO_DEVICE:
             self.bus_fault = 1
         return int.from_bytes(bytes((pa + k) & 0xFF for k in range(size)), "little")
@@ -165,7 +179,7 @@ class Rig:
         self.log.append(("resolve", pa))
         return self.memory["rom"].at if pa & -PAGE == ROM else 0
 
-    # -- memory and tables ----------------------------------------------------------------------------------------------
+    # -- memory and tables --------------------------------------------------------------------------------
     def poke(self, pa: int, value: int, size: int = 8) -> None:
         offset = pa - RAM_BASE
         self.memory["ram"].map[offset : offset + size] = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
@@ -211,7 +225,7 @@ class Rig:
         self.poke(at, descriptor)
         return at
 
-    # -- accesses -------------------------------------------------------------------------------------------------------
+    # -- accesses --------------------------------------------------------------------------------
     def load(self, va: int, size: int = 8, flags: int = 0) -> int | str:
         """The value, or the fault as text."""
         if self.call("slow_load", va, size | flags):
@@ -228,7 +242,7 @@ class Rig:
     def fault(self) -> str:
         return f"{self.fault_esr:x} {self.fault_va:x}"
 
-    # -- what is in the TLBs -----------------------------------------------------------------------------------------------
+    # -- what is in the TLBs --------------------------------------------------------------------------------
     def cached(self, va: int, write: bool = False, table: str = "tlb") -> bool:
         """Whether the inline probe would hit."""
         entry = getattr(self, table) + ((va >> 12 & 1023) << 5)
