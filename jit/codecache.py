@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 import platform
+import weakref
 
 _MAP_32BIT = 0x40
 
@@ -27,6 +28,12 @@ def _map_executable(fd: int, size: int) -> int:
     return int(address)
 
 
+def _unmap(address: int, size: int) -> None:
+    libc = ctypes.CDLL(None)
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.munmap(address, size)
+
+
 class CodeCache:
     """Bytes of host code at `base`; grows upwards, is emptied as a whole down to `keep`."""
 
@@ -39,6 +46,8 @@ class CodeCache:
         finally:
             os.close(fd)
         self.size, self.used, self.kept = size, 0, 0
+        self.close = weakref.finalize(self, _unmap, self.base, size)
+        self.close.atexit = False  # threads may be in there until the very end
 
     def reserve(self, length: int, align: int = 16) -> int:
         """Offset of `length` fresh bytes."""

@@ -51,8 +51,8 @@ _ROWS = [
     _op("mul", "a:int a -> a", "Low half of the product."),
     _op("umulh", "a:int a -> a", "High half of the unsigned product (i64 and narrower)."),
     _op("smulh", "a:int a -> a", "High half of the signed product (i64 and narrower)."),
-    _op("udiv", "a:int a -> a", "Unsigned quotient; 0 for a zero divisor."),
-    _op("sdiv", "a:int a -> a", "Signed quotient towards zero; 0 for a zero divisor; the minimum for minimum / -1."),
+    _op("udiv", "a:int a -> a", "Unsigned quotient (i64 and narrower); 0 for a zero divisor."),
+    _op("sdiv", "a:int a -> a", "Signed quotient towards zero (i64 and narrower); 0 for a zero divisor; minimum for minimum / -1."),
     _op("and", "a:int a -> a", "Bitwise and."),
     _op("or", "a:int a -> a", "Bitwise or."),
     _op("xor", "a:int a -> a", "Bitwise exclusive or."),
@@ -137,8 +137,8 @@ _ROWS = [
     _op("fp_set_flags", "i32 ->", "Replace the sticky flags (same bits).", "fp"),
     _op("fp_set_round", "i32 ->", "Rounding mode: 0 nearest even, 1 up, 2 down, 3 towards zero.", "fp"),
     # CPU state
-    _op("ldenv", "i64 -> *", "Load from the CPU state at a byte offset.", "env-read"),
-    _op("stenv", "i64 a:any ->", "Store to the CPU state at a byte offset.", "env-write"),
+    _op("ldenv", "i64 -> *", "Load from the CPU state at a byte offset, a multiple of the size.", "env-read"),
+    _op("stenv", "i64 a:any ->", "Store to the CPU state at a byte offset, a multiple of the size.", "env-write"),
     # host memory
     _op("ptradd", "ptr i64 -> ptr", "The address plus a signed byte offset."),
     _op("ptrtoint", "ptr -> i64", "The address as a number (for comparing; never made a pointer again)."),

@@ -46,7 +46,9 @@ class Native:
     def function(self, name: str, *types: Any, ret: Any = None) -> Callable[..., Any]:
         """The function as a C function of the CPU state's address and further arguments."""
         make = ctypes.CFUNCTYPE(ret, ctypes.c_void_p, *types)
-        return make(self.cache.base + self.at[name])
+        call = make(self.cache.base + self.at[name])
+        call.owner = self  # the code lives as long as its caller
+        return call
 
 
 class Memory:
