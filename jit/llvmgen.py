@@ -219,10 +219,10 @@ def _shift(c: _FunctionText, v: Value) -> str:
             return c.let(c.m.host.SHIFT_BY_HOLE[v.op].format(x=c.ref(x), n=number, t=t, q="lq"[width // 64]))
         return c.let(f"{v.op} {t} {c.ref(x)}, {c.ref(n)}")
     last = c.literal(width - 1, v.type)
-    capped = c.intrinsic(f"llvm.umin.{_suffix(v.type)}", v.type, f"{t} {c.ref(n)}, {t} {last}", f"{t}, {t}")
-    out = c.let(f"{v.op} {t} {c.ref(x)}, {capped}")
     if v.op == "ashr":
-        return out
+        capped = c.intrinsic(f"llvm.umin.{_suffix(v.type)}", v.type, f"{t} {c.ref(n)}, {t} {last}", f"{t}, {t}")
+        return c.let(f"ashr {t} {c.ref(x)}, {capped}")
+    out = c.let(f"{v.op} {t} {c.ref(x)}, {c.ref(n)}")  # poison for large amounts, which select then doesn't choose
     small = c.let(f"icmp ule {t} {c.ref(n)}, {last}")
     i1 = llvm_type(with_lanes(v.type, I1))
     return c.let(f"select {i1} {small}, {t} {out}, {t} {c.literal(0, v.type)}")
