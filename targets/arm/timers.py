@@ -16,6 +16,7 @@ FREQUENCY = 62_500_000
 NS_SHIFT = 4  # 1e9 / FREQUENCY = 16
 CLOCK_MONOTONIC = 1
 ENABLE, IMASK, ISTATUS = 1, 2, 4
+FAR_AWAY = 1 << 62  # ns: as good as never, and still a time that the host takes
 
 
 def count(b: Builder) -> Value:
@@ -65,14 +66,14 @@ class GenericTimers:
                 self._set_line(timer.line, level)
 
     def deadline(self) -> int | None:
-        """When update() must be called next, in ns of the host's clock; None for never."""
-        count, base = self.count(), self._read("cnt_base")
+        """When update() must be called next, in ns of the host's clock; may have passed by now.  None for never."""
+        base = self._read("cnt_base")
         waiting = [
             self._read(t.cval)
             for t in TIMERS
-            if self._read(t.ctl) & (ENABLE | IMASK) == ENABLE and self._read(t.cval) > count
+            if self._read(t.ctl) & (ENABLE | IMASK) == ENABLE and not self._levels.get(t.line)
         ]
-        return base + (min(waiting) << NS_SHIFT) if waiting else None
+        return min(base + (min(waiting) << NS_SHIFT), FAR_AWAY) if waiting else None
 
     def reset(self) -> None:
         """Forget the levels: the next update() drives both lines."""
