@@ -84,6 +84,7 @@ def optimise(text: str, machine: str | None = None) -> Any:
     module = llvm.parse_assembly(text)
     module.verify()
     options = llvm.create_pipeline_tuning_options(2)
+    options.loop_unrolling = False  # there are few loops, none hot, and unrolled they take long to compile
     builder = llvm.create_pass_builder(tm, options)
     builder.getModulePassManager().run(module, builder)
     return module
