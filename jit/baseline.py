@@ -266,7 +266,8 @@ class Baseline:
 
     def _emit(self, page: CodePage, offset: int, insns: list[tuple[Decoded, list[Code | None], bool]]) -> None:
         mode, table, step = page.mode, page.table, self.frontend.insn_size
-        start = self.cache.reserve(0)
+        ready = [codes[near] or self._code(d, codes, mode, near) for d, codes, near in insns]
+        start = self.cache.reserve(0)  # behind the constants that these words placed
         chunks: list[bytes] = []
         fixes: list[tuple[int, str, int]] = []
         jumps: list[tuple[int, int]] = []  # (place of a displacement, target offset in the page)
@@ -274,9 +275,8 @@ class Baseline:
         entries: list[int] = []
         slow: list[tuple[Code, int, int]] = []  # (code, its place, offset in the page)
         at, pc = 0, offset
-        for d, codes, near in insns:
+        for (d, _, near), code in zip(insns, ready, strict=True):
             entries.append(start + at)
-            code = codes[near] or self._code(d, codes, mode, near)
             if near and d.displacement is not None and d.displacement <= 0:
                 at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
             for place in code.taken:
