@@ -6,17 +6,23 @@ constants and holes where the back end treats them differently.
 
 from __future__ import annotations
 
+import io
 import platform
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import llvmlite.binding as llvm
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from jit.evaluate import Evaluator
+from jit.host import host_module
 from jit.ir import Builder, Function, Value
+from jit.llvmgen import Module
 from jit.ops import OPS
+from jit.stencil import target_machine
 from jit.types import F16, F32, F64, I1, I8, I16, I32, I64, I128, Type, parse_type, vec, with_lanes
 from tests.jit.native import Memory, Native
 
@@ -240,3 +246,29 @@ def agree(cases: list[Case], machine: str | None, same: Callable[[Case, bytes, b
 @pytest.mark.parametrize("make", [plain_cases, constant_cases, select_cases, conversion_cases, lane_cases])
 def test_evaluator_and_llvm_agree(make: Callable[[], Iterator[Case]], machine: str | None) -> None:
     agree(list(make()), machine)
+
+
+OTHERS = [
+    ("aarch64", "generic", ""),
+    ("aarch64", "generic", "+crc,+aes,+sha2"),
+    ("x86_64", "x86-64-v3", "+aes,+pclmul,+sha"),
+]
+
+
+@pytest.mark.parametrize("machine, cpu, features", OTHERS)
+def test_all_compile_for_other_hosts(machine: str, cpu: str, features: str) -> None:
+    """LLVM knows every instruction that the rules for a host name, and calls no library."""
+    target_machine(machine)  # so that all targets are there
+    host = host_module(machine)
+    have = frozenset(f[1:] for f in features.split(",") if f) | host.LEAST_FEATURES
+    text = Module(host, {}, have)
+    for k, c in enumerate(c for make in (plain_cases, conversion_cases, lane_cases) for c in make() if not c.holes):
+        c.function.name = f"case{k}"
+        text.add(c.function)
+    target = llvm.Target.from_triple(host.TRIPLE)
+    machine_ = target.create_target_machine(
+        cpu=cpu, features=features, opt=2, reloc="static", codemodel=host.CODE_MODEL
+    )
+    elf = ELFFile(io.BytesIO(machine_.emit_object(llvm.parse_assembly(text.text()))))
+    names = {s.name for s in elf.get_section_by_name(".symtab").iter_symbols() if s["st_shndx"] == "SHN_UNDEF"}
+    assert names <= {""}, "calls to a library"
