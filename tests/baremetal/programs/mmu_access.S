@@ -122,7 +122,7 @@ device_memory:
         TRY     "\where ldxr", "ldxr x9, [x22]"
         TRY     "\where stxr", "stxr w10, x9, [x22]"
         TRY     "\where ldxrh", "ldxrh w9, [x22]"
-        TRY     "\where ldxp", "ldxp x9, x10, [x22]"
+        TRY     "\where ldxp w", "ldxp w9, w10, [x22]"
         TRY     "\where stxp w", "stxp w11, w9, w10, [x22]"
         TRY     "\where ldar", "ldar w9, [x22]"
         TRY     "\where stlr", "stlr x9, [x22]"
