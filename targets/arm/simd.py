@@ -4,12 +4,14 @@ A scalar encoding is the same computation with one lane: its rows have no Q fiel
 is then a scalar type, on which all functions here work too.  x, y: integer values, vectors or scalars; n: an amount.
 
     arrangement(i, bits=None)      the type of an operand by size (or lanes of `bits`) and Q
-    float_arrangement(i)           the same by sz: v2f32, v4f32, v2f64, f32, f64
+    wide_arrangement(i)            a whole register of lanes twice as wide
+    float_arrangement(i)           an operand's type by sz and Q: v2f32, v4f32, v2f64, f32, f64
     wider(t)  narrower(t)          as many lanes, of double or half the bits
     extend(x, signed)              x in lanes of double the bits
     part(b, i, r, bits=None)       Vpart: the 64 bits of a long instruction's operand that Q names (the "2" forms)
     set_part(b, i, r, value)       the result of a narrowing instruction, likewise
     broadcast(b, x, t)             x in every lane of type t
+    element(b, i, t)               Vm[index] of the instructions by element, in every lane
     mask(c, t)                     all ones where c holds (c: i1, or a vector of it)
     pairs(b, x, y)                 the even and the odd lanes of y:x
     shift_right(x, n, signed)      and rounding_shift_right: n may be the width or more
@@ -24,6 +26,7 @@ is then a scalar type, on which all functions here work too.  x, y: integer valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jit.ir import Value
 from jit.types import F32, F64, I1, I64, Type, int_type, vec, with_lanes
@@ -42,6 +45,12 @@ def shaped(i: Insn, elem: Type) -> Type:
 def arrangement(i: Insn, bits: int | None = None) -> Type:
     """An operand's integer type: lanes of 8 << size bits unless said."""
     return shaped(i, int_type(bits or 8 << i.size))
+
+
+def wide_arrangement(i: Insn) -> Type:
+    """The whole register of lanes twice as wide as size says: what is narrowed, or the result of a long operation."""
+    elem = int_type(16 << i.size)
+    return vec(128 // elem.bits, elem) if i.has("Q") else elem
 
 
 def float_arrangement(i: Insn) -> Type:
@@ -79,6 +88,17 @@ def set_part(b: A64, i: Insn, r: Reg, value: Value) -> None:
 
 def broadcast(b: A64, x: Value, t: Type) -> Value:
     return b.splat(x, t.lanes) if t.lanes else x
+
+
+def element(b: A64, i: Insn, t: Type) -> Value:
+    """The element of Vm that H, L and M name, in every lane of t.  Rm has 4 bits: M is the fifth, or of the index."""
+
+    def index(f: Any) -> int:
+        if t.bits == 16:
+            return f.H << 2 | f.L << 1 | f.M
+        return (f.H << 1 | f.L) >> (t.bits == 64) | f.M * (16 * 128 // t.bits)
+
+    return broadcast(b, b.Velem(i.Rm, f"element{t.bits}", index, t.scalar), t)
 
 
 def mask(c: Value, t: Type) -> Value:
