@@ -73,12 +73,13 @@ def each_bit(b: Builder, mask: Value, step: Callable[[Value], None]) -> None:
     b.when(mask.ne(0), lambda: b.loop((mask,), body))
 
 
-def _strided(b: Builder, start: Value, count: int, step: Callable[[Value], None]) -> None:
-    """Run `step` with a pointer to each of `count` entries from `start` on."""
+def _strided(b: Builder, start: Value, count: int, step: Callable[[Value], None], at_once: int = 1) -> None:
+    """Run `step` with a pointer to each of `count` entries from `start` on, `at_once` of them a round."""
 
     def body(offset: Value) -> tuple[Value, Sequence[Value]]:
-        step(b.ptradd(start, offset))
-        rest = offset + (1 << ENTRY_BITS)
+        for k in range(at_once):
+            step(b.ptradd(start, offset + (k << ENTRY_BITS)))
+        rest = offset + (at_once << ENTRY_BITS)
         return rest.ult(count << ENTRY_BITS), (rest,)
 
     b.loop((b.const(0),), body)
@@ -157,7 +158,7 @@ def flush_slot() -> Function:
     b = Builder("flush_slot", args=(I64,))
     (slot,) = b.args
     base = slot_base(b, slot)
-    _strided(b, base, FILTER_AT >> ENTRY_BITS, lambda p: _empty(b, p))
+    _strided(b, base, FILTER_AT >> ENTRY_BITS, lambda p: _empty(b, p), 8)
     b.call("clear_filter", b.ptradd(base, FILTER_AT))
     b.stenv(_indexed(b, "slot_large", slot << 1), b.const(_NO_RANGE))
     b.stenv(_indexed(b, "slot_large", slot << 1) + 8, b.const(0))
