@@ -84,6 +84,7 @@ class _FunctionText:
         self.carried: list[dict[int, str]] = []
         self.strict = False
         self.head: list[str] = []
+        self.last: list[str] = []
 
     # -- pieces -----------------------------------------------------------------------------------------------------
     def fresh(self) -> str:
@@ -130,6 +131,7 @@ class _FunctionText:
         self.open("entry")
         self.run(f.body)
         self.lines[1:1] = self.head
+        self.lines += self.last
         cc, args = (CC + " ", "ptr %env") if f.kind == "stencil" else ("", "ptr %env")
         if f.kind == "function":
             args = ", ".join(["ptr %env", *(f"{llvm_type(t)} %a{k}" for k, t in enumerate(f.arg_types))])
@@ -146,6 +148,14 @@ class _FunctionText:
             name = handler(self, v)
             if name is not None:
                 self.names[v] = name
+
+    def run_last(self, label: str, body: Body) -> None:
+        """A body that leaves goes to the function's end: LLVM makes conditional jumps only of tail calls further on."""
+        lines, self.lines = self.lines, []
+        self.open(label)
+        self.run(body)
+        self.last += self.lines
+        self.lines = lines
 
     def tail(self, name: str) -> None:
         """musttail to a continuation: directly, or through its slot in the CPU state."""
@@ -483,11 +493,13 @@ def _if(c: _FunctionText, v: Value) -> None:
     c.put(f"br i1 {c.ref(v.args[0])}, label %{yes}, label %{no}{_branch_weights(v.attrs['likely'])}")
     ends: list[tuple[str, tuple[Value, ...]]] = []
     for label, body in zip((yes, no), v.bodies, strict=True):
+        if body.yields is None:
+            c.run_last(label, body)
+            continue
         c.open(label)
         c.run(body)
-        if body.yields is not None:
-            ends.append((c.block, body.yields))
-            c.put(f"br label %{end}")
+        ends.append((c.block, body.yields))
+        c.put(f"br label %{end}")
     c.open(end)
     for k, first in enumerate(ends[0][1]):
         ways = ", ".join(f"[ {c.ref(y[k])}, %{label} ]" for label, y in ends)

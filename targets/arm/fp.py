@@ -80,18 +80,25 @@ def _whole(fn: Callable[..., Value]) -> Callable[..., Value]:
 # -- one host instruction and what it gets wrong ----------------------------------------------------------------------
 def _host(b: A64, op: str, *xs: Value) -> Value:
     """An arithmetic op with Arm's NaNs and flags."""
-    if b.i.mode.fpx:
+    if b.i.fpx:
         tiny = op in (*TINY_OPS, "fdiv")
         return _guarded(b, f"fpx_{op}", xs, lambda: b.op(op, *xs), tiny=tiny, denormal=op in ("fadd", "fsub"))
-    r = b.op(op, *xs)
-    if op in TINY_OPS:
-        # one compare finds both: unordered, or equal to the smallest normal number
-        bad = fcmp("ueq", fp_abs(r), b.const(least_normal(format_of(r.type)), r.type))
-        name, args = f"fp_{op}_{r.type}", (*xs, r)
-    else:
-        bad = fcmp("uno", r, r)
-        name, args = f"fp_nan2_{r.type}", (xs[0], xs[-1], r)
-    return b.cond(any_lane(bad), lambda: b.call(name, *args, type=r.type), lambda: r, likely=False)
+    kind = f"fp_{op}" if op in TINY_OPS else "fp_nan2"
+
+    def probe() -> tuple[Value, Callable[[], Value]]:
+        r = b.op(op, *xs)
+        if op in TINY_OPS:  # one compare finds both: unordered, or equal to the smallest normal number
+            bad = fcmp("ueq", fp_abs(r), b.const(least_normal(format_of(r.type)), r.type))
+        else:
+            bad = fcmp("uno", r, r)
+        return ~any_lane(bad), lambda: r
+
+    def slow() -> Value:  # starts over with the same operands: the same flags once more
+        r = b.op(op, *xs)
+        args = (*xs, r) if op in TINY_OPS else (xs[0], xs[-1], r)
+        return b.call(f"{kind}_{r.type}", *args, type=r.type)
+
+    return b.either(probe, slow)
 
 
 def _guarded(
@@ -125,7 +132,7 @@ def _guarded(
 
         return b.cond(any_lane(bad), again, lambda: r, likely=False)
 
-    return b.cond(_any_denormal(b, xs), slow, fast, likely=False) if b.i.mode.fpx else fast()
+    return b.cond(_any_denormal(b, xs), slow, fast, likely=False) if b.i.fpx else fast()
 
 
 def _any_denormal(b: A64, xs: tuple[Value, ...]) -> Value:
@@ -137,7 +144,7 @@ def _any_denormal(b: A64, xs: tuple[Value, ...]) -> Value:
 
 def _flush(b: A64, x: Value) -> Value:
     """FPUnpack's flush of denormal operands under FPCR.FZ."""
-    if not b.i.mode.fpx:
+    if not b.i.fpx:
         return x
     cold = lambda: b.call(f"fp_flush_{x.type}", x, type=x.type)  # noqa: E731
     return b.cond(any_lane(is_denormal(x)), cold, lambda: x, likely=False)
@@ -145,7 +152,7 @@ def _flush(b: A64, x: Value) -> Value:
 
 def _default_nan(b: A64, r: Value) -> Value:
     """FPCR.DN's effect on a result whose NaNs are otherwise right."""
-    if not b.i.mode.fpx:
+    if not b.i.fpx:
         return r
     replace = is_nan(r) & (b.splat(fpcr_bit(b, DN), r.type.lanes) if r.type.lanes else fpcr_bit(b, DN))
     return b.select(replace, b.const(default_nan(format_of(r.type)), r.type), r)
@@ -190,12 +197,15 @@ def fp_muladd(b: A64, addend: Value, x: Value, y: Value) -> Value:
 
 def _extreme(b: A64, x: Value, y: Value, largest: bool, number: bool) -> Value:
     x, y = _flush(b, x), _flush(b, y)
-    first = fcmp("lt", y, x) if largest else fcmp("lt", x, y)
-    # equal values have equal bits, but for zeros: +0 is the larger one
-    zero = to_bits(x) & to_bits(y) if largest else to_bits(x) | to_bits(y)
-    r = b.select(first, x, b.select(fcmp("eq", x, y), zero.bitcast(x.type), y))
     name = f"fp_{'num2' if number else 'nan2'}_{x.type}"
-    return b.cond(any_lane(fcmp("uno", x, y)), lambda: b.call(name, x, y, r, type=x.type), lambda: r, likely=False)
+
+    def fast() -> Value:
+        first = fcmp("lt", y, x) if largest else fcmp("lt", x, y)
+        # equal values have equal bits, but for zeros: +0 is the larger one
+        zero = to_bits(x) & to_bits(y) if largest else to_bits(x) | to_bits(y)
+        return b.select(first, x, b.select(fcmp("eq", x, y), zero.bitcast(x.type), y))
+
+    return b.either(lambda: (~any_lane(fcmp("uno", x, y)), fast), lambda: b.call(name, x, y, fast(), type=x.type))
 
 
 @_whole
@@ -340,23 +350,27 @@ def fp_to_int(b: A64, x: Value, t: Type, mode: str, signed: bool, scale: Value |
         if mode != "zero":
             b.op("fround", x, mode="exact")
 
-    if signed:
+    def signed_probe() -> tuple[Value, Callable[[], Value]]:
         n = b.op("ftoi", r, type=result)
 
-        def hot() -> Value:
+        def fast() -> Value:
             inexact()
             return n
 
-        return b.cond(any_lane(n.eq(1 << (t.bits - 1))), cold, hot, likely=False)
-    # as bits, positive numbers are ordered and everything else is above them
-    wide = t is I32 and not x.type.lanes
-    limit = exponent_bits(f, 32 if wide else t.bits - 1)
+        return ~any_lane(n.eq(1 << (t.bits - 1))), fast
 
-    def hot_unsigned() -> Value:
-        inexact()
-        return b.op("ftoi", r, type=I64).trunc(I32) if wide else b.op("ftoi", r, type=result)
+    def unsigned_probe() -> tuple[Value, Callable[[], Value]]:
+        # as bits, positive numbers are ordered and everything else is above them
+        wide = t is I32 and not x.type.lanes
+        limit = exponent_bits(f, 32 if wide else t.bits - 1)
 
-    return b.cond(any_lane(to_bits(r).uge(limit)), cold, hot_unsigned, likely=False)
+        def fast() -> Value:
+            inexact()
+            return b.op("ftoi", r, type=I64).trunc(I32) if wide else b.op("ftoi", r, type=result)
+
+        return ~any_lane(to_bits(r).uge(limit)), fast
+
+    return b.either(signed_probe if signed else unsigned_probe, cold)
 
 
 def int_to_fp(b: A64, x: Value, t: Type, signed: bool, scale: Value | None = None) -> Value:
@@ -372,18 +386,28 @@ def int_to_fp(b: A64, x: Value, t: Type, signed: bool, scale: Value | None = Non
 # -- precision --------------------------------------------------------------------------------------------------------
 def fp_widen(b: A64, x: Value) -> Value:
     """FPConvert from single to double precision."""
-    if b.i.mode.fpx:
+    if b.i.fpx:
         x = low_half(_flush(b, doubled(x))) if x.type is V2F32 else _flush(b, x)
     return _default_nan(b, b.op("fext", x, type=with_lanes(x.type, F64)))
 
 
 def fp_narrow(b: A64, x: Value) -> Value:
     """FPConvert from double to single precision."""
-    if b.i.mode.fpx:
+    if b.i.fpx:
         return by_lane(b, "fpx_ftrunc_f64", (x,), F32)
-    r = b.op("ftrunc", x, type=with_lanes(x.type, F32))
-    bad = magnitude(r).eq(least_normal(format_of(F32)))
-    return b.cond(any_lane(bad), lambda: b.call(f"fp_narrow_{x.type}", x, r, type=r.type), lambda: r, likely=False)
+
+    def narrow() -> Value:
+        return b.op("ftrunc", x, type=with_lanes(x.type, F32))
+
+    def probe() -> tuple[Value, Callable[[], Value]]:
+        r = narrow()
+        return ~any_lane(magnitude(r).eq(least_normal(format_of(F32)))), lambda: r
+
+    def slow() -> Value:
+        r = narrow()
+        return b.call(f"fp_narrow_{x.type}", x, r, type=r.type)
+
+    return b.either(probe, slow)
 
 
 def fp_narrow_odd(b: A64, x: Value) -> Value:
@@ -410,7 +434,7 @@ def fp_from_half(b: A64, h: Value, t: Type) -> Value:
     rebias = (127 - 15) << 23
     no = b.const(0, with_lanes(h.type, I1))
     ahp = no
-    if b.i.mode.fpx:
+    if b.i.fpx:
         ahp = b.splat(fpcr_bit(b, AHP), h.type.lanes) if h.type.lanes else fpcr_bit(b, AHP)
     special, nan = m.uge(0x7C00) & ~ahp, m.ugt(0x7C00) & ~ahp
     number = (m << 13) + rebias

@@ -47,7 +47,7 @@ class A64Frontend:
     def __init__(self, features: Iterable[str] = (), warn: Callable[[str], None] | None = None) -> None:
         self.decoder = Decoder(features)
         self._lifted: dict[tuple[Any, ...], A64] = {}
-        self._mode_matters: dict[Any, bool] = {}
+        self._mode_matters: dict[Any, int] = {}
         self._named: set[Row] = set()
         self._warn = warn
         self._capstone: Any = None
@@ -81,7 +81,7 @@ class A64Frontend:
         return {name: fn(fields) for name, fn in self._stencil(decoded, mode, near).holes.items()}
 
     def shape_mode(self, decoded: Decoded, mode: int) -> int:
-        return mode if self._mode_matters.get(decoded.key, True) else -1
+        return mode & self._mode_matters.get(decoded.key, -1)
 
     # -- capstone: names and text -----------------------------------------------------------------------------------
     def _cs(self) -> Any:

@@ -79,7 +79,7 @@ class Insn:
 
     def __init__(self, b: A64, row: Row, shape: tuple[int, ...], mode: Mode, near: bool) -> None:
         self.row, self.near = row, near
-        self._mode, self.mode_used = mode, False
+        self._mode, self.mode_used = mode, 0  # the bits of the mode's key that the code depends on
         self._b = b
         self._shape = {p.name: v for p, v in zip(row.shape_parts, shape, strict=True)}
         self._width = {p.name: p.width for p in row.parts}
@@ -87,8 +87,14 @@ class Insn:
     @property
     def mode(self) -> Mode:
         """The block's mode.  Asking for it makes the stencil one of this mode only."""
-        self.mode_used = True
+        self.mode_used = MODES - 1
         return self._mode
+
+    @property
+    def fpx(self) -> bool:
+        """Mode.fpx: the stencil depends on no other part of the mode."""
+        self.mode_used |= Mode(0, False, False, True).key
+        return self._mode.fpx
 
     def __getattr__(self, name: str) -> Any:
         if name in self._shape:
