@@ -72,7 +72,7 @@ def bank_stack_pointer(b: Builder, spsel: Value | int) -> None:
 
 def event(b: Builder, kind: Event, value: Value | int = 0) -> None:
     """Tell Python (rare: about a microsecond and the interpreter's lock)."""
-    guarded_callback(b, "event", b.const(kind), b.coerce(value, I64))
+    guarded_callback(b, "event", b.env(), b.const(kind), b.coerce(value, I64))
 
 
 def _stencil(name: str, build: Callable[[Builder], None]) -> Function:
