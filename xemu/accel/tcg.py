@@ -84,7 +84,7 @@ class TcgVcpu:
         make = ReferenceCpu if engine == "reference" else ArmCpu
         self.cpu: ArmCpu = make(system, MachineBus(machine), index, model)
         self.cpu.log = log.write
-        self.cpu.timer_changed = self._timers_changed
+        self.cpu.timer_changed = self._timer_programmed
         self.cpu.wake = self._notify
         self.timers = GenericTimers(self.cpu.get, time.monotonic_ns, self._set_timer_line)
         self._timer_wake, self._timer_moved = threading.Condition(), True
@@ -184,6 +184,12 @@ class TcgVcpu:
         line = self.timer_lines.get(name)
         if line is not None:
             line(level)
+
+    def _timer_programmed(self) -> None:
+        """The guest wrote a timer's register: its line follows before the next instruction."""
+        with self.machine.lock:
+            self.timers.update()
+        self._timers_changed()
 
     def _timers_changed(self) -> None:
         """A timer was programmed, or the machine stops: the timer thread looks again."""
