@@ -307,7 +307,9 @@ def data_cache(b: A64, i: Insn, *, el: int, write: bool = False) -> None:
 def data_cache_zero(b: A64, i: Insn) -> None:
     """DC ZVA: the block of 64 bytes around the address."""
     _system_trap(b, i, SCTLR_DZE)
-    host = access.host_pointer(b, b.X(i.Rt), ZVA_SIZE, atomic=False)
+    va = b.X(i.Rt)
+    # the block lies in one page; faults report the address as it was given
+    host = b.ptradd(access.host_pointer(b, va, 1, atomic=False), (va & -ZVA_SIZE) - va)
     zero = b.const(0, vec(16, I8))
     for at in range(0, ZVA_SIZE, 16):
         b.st(b.ptradd(host, at), zero)
