@@ -254,6 +254,10 @@ def _fp_set_flags(f: _Frame, v: Value, value: int) -> None:
     f.m.fp.flags = value & 31
 
 
+def _fp_round(f: _Frame, v: Value) -> int:
+    return f.m.fp.rounding
+
+
 def _fp_set_round(f: _Frame, v: Value, value: int) -> None:
     f.m.fp.rounding = value & 3
 
@@ -351,6 +355,7 @@ _STEP: dict[str, Callable[..., Any]] = {
     **evaluate_crypto.STEPS,
     "fp_flags": _fp_flags,
     "fp_set_flags": _fp_set_flags,
+    "fp_round": _fp_round,
     "fp_set_round": _fp_set_round,
     "ldenv": _ldenv,
     "stenv": _stenv,

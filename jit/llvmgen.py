@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from jit import expand_crypto
+from jit import expand_crypto, softfma
 from jit.ir import Body, Function, IRError, Value
 from jit.types import I1, I64, VOID, Type, with_lanes
 
@@ -381,6 +381,8 @@ def _constrained(c: _FunctionText, name: str, v: Value, extra: str, ret: Type | 
 
 
 def _fp(c: _FunctionText, v: Value) -> str:
+    if v.op == "fma" and c.m.host.FMA not in (None, *c.m.features):
+        return _expanded(c, v, lambda: softfma.expand(v))
     return _constrained(c, f"{_FP[v.op]}.{_suffix(v.type)}", v, f"{_ROUND}, {_STRICT}")
 
 
@@ -612,7 +614,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     "fcmp": _fp_compare,
     "fround": _fp_round,
     "ftoi": _fp_to_int,
-    **dict.fromkeys(("fp_flags", "fp_set_flags", "fp_set_round"), _fp_state),
+    **dict.fromkeys(("fp_flags", "fp_set_flags", "fp_round", "fp_set_round"), _fp_state),
     "ldenv": _ldenv,
     "stenv": _stenv,
     "ptradd": _ptradd,

@@ -135,6 +135,7 @@ _ROWS = [
     _op("utof", "a:int -> *", "Unsigned integer to float, rounded (i32, i64).", "fp"),
     _op("fp_flags", "-> i32", "Sticky flags: 1 invalid, 2 divide by zero, 4 overflow, 8 underflow, 16 inexact.", "fp"),
     _op("fp_set_flags", "i32 ->", "Replace the sticky flags (same bits).", "fp"),
+    _op("fp_round", "-> i32", "The rounding mode, as fp_set_round takes it.", "fp"),
     _op("fp_set_round", "i32 ->", "Rounding mode: 0 nearest even, 1 up, 2 down, 3 towards zero.", "fp"),
     # CPU state
     _op("ldenv", "i64 -> *", "Load from the CPU state at a byte offset, a multiple of the size.", "env-read"),

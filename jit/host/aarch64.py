@@ -16,6 +16,7 @@ CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them 
 RELOC_ABS64 = 257
 MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
 SHIFT_BY_HOLE: dict[str, str] = {}  # an immediate shift is a bitfield move, whose fields are not the amount
+FMA: str | None = None
 VECTOR_UTOF: str | None = None  # the feature that vectors of unsigned numbers convert with: always
 RELATIVE = {282, 283}
 JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
@@ -49,6 +50,16 @@ def fp_flags(result: str) -> list[str]:
 
 def fp_set_flags(tmp: str, value: str) -> list[str]:
     return [f"{tmp}.z = zext i32 {value} to i64", f"call void @llvm.aarch64.set.fpsr(i64 {tmp}.z)"]
+
+
+def fp_round(result: str) -> list[str]:
+    t = result
+    return [
+        f"{t}.m = call i64 @llvm.aarch64.get.fpcr()",
+        f"{t}.s = lshr i64 {t}.m, 22",
+        f"{t}.t = trunc i64 {t}.s to i32",
+        f"{t} = and i32 {t}.t, 3",
+    ]
 
 
 def fp_set_round(tmp: str, value: str) -> list[str]:

@@ -17,6 +17,7 @@ CODE_MODEL = "small"
 RELOC_ABS64, RELOC_ABS32, RELOC_ABS32S, RELOC_ABS16, RELOC_ABS8 = 1, 10, 11, 12, 14
 RELOC_PC32, RELOC_PLT32 = 2, 4
 ABSOLUTE = {RELOC_ABS64: "Q", RELOC_ABS32: "I", RELOC_ABS32S: "i", RELOC_ABS16: "H", RELOC_ABS8: "B"}
+FMA: str | None = "fma"  # the feature that the op of that name needs
 VECTOR_UTOF: str | None = "avx512vl"  # the feature that vectors of unsigned 32-bit numbers convert with
 RELATIVE = {RELOC_PC32, RELOC_PLT32}
 JUMP_SIZE, JUMP_OPCODES = 5, (b"\xe9",)  # jmp rel32: a stencil's tail call to the code behind it; cut off where last
@@ -89,6 +90,18 @@ def fp_set_flags(tmp: str, value: str) -> list[str]:
         f"{tmp}.a = or i32 {tmp}.c, {tmp}.i",
         f"{tmp}.n = or i32 {tmp}.a, {tmp}.s",
         *_write(f"{tmp}.n"),
+    ]
+
+
+def fp_round(result: str) -> list[str]:
+    t = result
+    return [
+        *_read(t),
+        f"{t}.d = lshr i32 {t}.m, 12",
+        f"{t}.e = and i32 {t}.d, 2",
+        f"{t}.u = lshr i32 {t}.m, 14",
+        f"{t}.v = and i32 {t}.u, 1",
+        f"{t} = or i32 {t}.e, {t}.v",
     ]
 
 

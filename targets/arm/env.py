@@ -6,6 +6,7 @@ writes to ZR go, so a register number in an instruction is one byte offset whate
 
 from __future__ import annotations
 
+from jit import softfma
 from jit.layout import Layout
 from jit.types import I8, I32, I64, I128, PTR
 
@@ -32,7 +33,7 @@ FP_FUNCTIONS = (
     *(f"fpx_{op}_{t}" for t in ("f32", "f64") for op in ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma")),
     *(f"fp_{op}_{t}" for t in ("f32", "f64") for op in ("fmulx", "frecps", "frsqrts", "frecpe", "frsqrte", "frecpx")),
 )  # fmt: skip
-FUNCTIONS += FP_FUNCTIONS
+FUNCTIONS += FP_FUNCTIONS + softfma.NAMES
 # C functions of the vCPU that native code may call: rare things, and the host clock.
 CALLBACKS = (
     "clock_gettime",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from jit import softfma
 from jit.ir import Builder, Function, Value
 from jit.types import F32, F64, I16, I32, I64, Type, parse_type, vec, with_lanes
 from targets.arm.env import ENV
@@ -477,7 +478,7 @@ def _integer_functions(t: Type) -> list[Function]:
 
 def functions() -> list[Function]:
     """All of them; targets/arm/env.py lists their names."""
-    out = [
+    out = softfma.functions() + [
         _function("fp_raise", I32, (I32,), _raise),
         _function("fp_half", I16, (F64,), _half),
         _function("fp_narrow_odd", F32, (F64,), _narrow_odd),

@@ -17,6 +17,7 @@ import llvmlite.binding as llvm
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from jit import softfma
 from jit.evaluate import Evaluator
 from jit.host import host_module
 from jit.ir import Builder, Function, Value
@@ -205,7 +206,8 @@ class Machine:
                 v.attrs["name"] = v.attrs["name"] + f"@{k}"
             c.holes = {f"{name}@{k}": value for name, value in c.holes.items()}
             holes.update(c.holes)
-        self.native = Native([c.function for c in cases], machine, holes)
+        called = softfma.functions() if any(c.name.startswith("fma ") for c in cases) else []
+        self.native = Native([*called, *(c.function for c in cases)], machine, holes)
         self.memory = Memory()
         self.evaluator = Evaluator(self.memory.address)
 

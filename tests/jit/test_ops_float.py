@@ -94,14 +94,7 @@ def same(c: Case, want: bytes, got: bytes) -> bool:
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("make", [arithmetic, comparison, rounding, conversion])
 def test_evaluator_and_llvm_agree(make: Callable[[int], Iterator[Case]], machine: str | None) -> None:
-    cases = [c for mode in range(4) for c in make(mode)]
-    if not has_fma(machine):  # LLVM would call the C library
-        cases = [c for c in cases if not c.name.startswith("fma ")]
-    agree(cases, machine, same)
-
-
-def has_fma(machine: str | None) -> bool:
-    return platform.machine() != "x86_64" or "fma" in host_features(machine)
+    agree([c for mode in range(4) for c in make(mode)], machine, same)
 
 
 @pytest.mark.skipif(platform.machine() == "x86_64" and "f16c" not in host_features(), reason="the host lacks F16C")
