@@ -44,12 +44,13 @@ class Code:
 
 @dataclass(slots=True, eq=False)
 class CodePage:
-    """Translations of one physical page in one mode."""
+    """Translations of one physical page in one mode.  single: each instruction leaves through lookup."""
 
     number: int
     mode: int
     table: Any  # ctypes array of u32 in the table arena
     address: int
+    single: bool = False
     pending: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)  # target: (place, is a link) to patch
 
 
@@ -219,7 +220,7 @@ class Baseline:
         if found is None:
             address = self.tables.take()
             table = (ctypes.c_uint32 * (PAGE // 4)).from_address(address)
-            found = self.pages[key] = CodePage(number, mode, table, address)
+            found = self.pages[key] = CodePage(number, mode, table, address, self.frontend.single(mode))
             self.modes_of.setdefault(number, []).append(found)
         return found
 
@@ -258,7 +259,7 @@ class Baseline:
                     wanted[key] = (d, near)
             insns.append((d, codes, near))
             at += step
-            if d.ends == "jump" or d.ends == "sync":
+            if d.ends == "jump" or d.ends == "sync" or page.single:
                 break
         if wanted:
             self._compile(wanted, mode)
@@ -277,7 +278,7 @@ class Baseline:
         at, pc = 0, offset
         for (d, _, near), code in zip(insns, ready, strict=True):
             entries.append(start + at)
-            if near and d.displacement is not None and d.displacement <= 0:
+            if near and d.displacement is not None and d.displacement <= 0 and not page.single:
                 at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
             for place in code.taken:
                 jumps.append((at + place, pc + (d.displacement or 0)))
@@ -331,11 +332,11 @@ class Baseline:
         constants: list[tuple[int, int]],
     ) -> int:  # fmt: skip
         """Behind the last instruction: a jump to the next one's code, or a link that can become that jump."""
-        target = page.table[pc >> 2] if pc < PAGE else 0
+        target = page.table[pc >> 2] if pc < PAGE and not page.single else 0
         if target:
             chunks.append(self.host.jump(target - (start + at)))
             return at + len(chunks[-1])
-        if pc < PAGE:
+        if pc < PAGE and not page.single:
             page.pending.setdefault(pc, []).append((start + at, True))
         return self._append(self._link_code, at, pc, chunks, fixes, constants)
 
@@ -346,13 +347,14 @@ class Baseline:
         """Aim direct branches: at code that is there, or at a link behind the block."""
         links: dict[int, int] = {}
         for place, target in jumps:
-            entry = here.get(target) or page.table[target >> 2]
+            entry = 0 if page.single else here.get(target) or page.table[target >> 2]
             if not entry:
                 entry = links.get(target, 0)
                 if not entry:
                     entry = links[target] = start + at
                     at = self._append(self._link_code, at, target, chunks, fixes, constants)
-                page.pending.setdefault(target, []).append((start + place, False))
+                if not page.single:
+                    page.pending.setdefault(target, []).append((start + place, False))
             fixes.append((place, "<i", entry - (start + place + 4)))
         return at
 

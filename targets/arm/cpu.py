@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
 from typing import Any
 
+from jit.baseline import CodePage
 from jit.codecache import CacheFull
-from targets.arm import mmu, sysregs
+from targets.arm import debug, mmu, sysregs
+from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
 from targets.arm.env import ENV, SLOTS
 from targets.arm.exits import Event, Exit
@@ -17,6 +20,7 @@ from targets.arm.system import PAGE, Arena, Bus, System
 
 MASK64 = (1 << 64) - 1
 _U64 = ctypes.c_uint64
+STEP_MODE = Mode(0, False, True, False).key
 
 # C signatures of the callbacks: result, arguments
 SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -116,27 +120,57 @@ class ArmCpu:
     def run(self) -> Exit:
         """Execute guest code until an exit that the caller must handle."""
         field = ctypes.c_uint32.from_address(self.env + ENV.exit_reason)
+        start = self._lookup
         while True:
-            self._enter(self.env, self._lookup)
+            self._enter(self.env, start)
             if self.failure is not None:
                 failure, self.failure = self.failure, None
                 raise failure
             reason = field.value
             self.exits[reason] += 1
-            if reason != Exit.TRANSLATE:
+            if reason == Exit.TRANSLATE:
+                self._translate()
+                start = self._lookup
+            elif reason == Exit.STEP:
+                start = self._step()
+            else:
                 return Exit(reason)
-            self._translate()
+
+    def _step(self) -> int:
+        """Software step: the code of the one instruction at env.pc, or of its fetch fault."""
+        if self.call("fetch_fill", self.get("pc")):
+            return self.system.engine.symbols["fetch_fault"]
+        pc, system = self.get("pc"), self.system
+        offset = pc & (PAGE - 1)
+        self.set("pc_base", pc - offset)
+        with system.engine.lock:
+            number = _U64.from_address(self._fetch_entry(pc) + XTLB_PHYSICAL).value >> 12
+            page = self._code_page(number, STEP_MODE)
+            self._note_step(*struct.unpack_from("<I", system.read_page(number), offset))
+            if not page.table[offset >> 2]:
+                try:
+                    system.engine.translate(page, offset)
+                except CacheFull:
+                    system.drop_all()
+                    page = self._code_page(number, STEP_MODE)
+                    system.engine.translate(page, offset)
+            return system.engine.cache.base + page.table[offset >> 2]
+
+    def _note_step(self, word: int) -> None:
+        if debug.is_load_exclusive(word):
+            self.set("step_iss", self.get("step_iss") | debug.STEP_EX)
+
+    def _code_page(self, number: int, more_mode: int = 0) -> CodePage:
+        if number not in self.system.rom_hosts and not self._in_ram(number):
+            self.system.rom_hosts[number] = self.bus.find_ram(number * PAGE)
+        return self.system.code_page(number, self._mode() | more_mode)
 
     def _translate(self) -> None:
         system = self.system
         pc = _U64.from_address(self.env + ENV.pc).value
         with system.engine.lock:
             entry = self._fetch_entry(pc)
-            number = _U64.from_address(entry + XTLB_PHYSICAL).value >> 12
-            mode = self._mode()
-            if number not in system.rom_hosts and not self._in_ram(number):
-                system.rom_hosts[number] = self.bus.find_ram(number * PAGE)
-            page = system.code_page(number, mode)
+            page = self._code_page(_U64.from_address(entry + XTLB_PHYSICAL).value >> 12)
             _U64.from_address(entry + XTLB_TABLE).value = page.address
             if page.table[(pc & 0xFFF) >> 2]:
                 return  # another CPU was here, or the entry was an old one

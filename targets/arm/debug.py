@@ -15,6 +15,7 @@ EC_SOFT_STEP = 0x32  # from a lower EL; one more from the same
 IL = 1 << 25
 DEBUG_FSC = 0x22  # the fault status code of breakpoint, watchpoint and step exceptions
 STEP_ISV, STEP_EX = 1 << 24, 1 << 6
+STEPPING, STEPPED_RETURN = 1, 2  # env.stepping: an instruction; an ERET, which has set PSTATE.SS itself
 MDSCR_SS, MDSCR_TDCC, MDSCR_KDE, MDSCR_MDE = 1 << 0, 1 << 12, 1 << 13, 1 << 15
 OSLSR_OSLK = 1 << 1
 
@@ -53,25 +54,32 @@ def return_step_bit(b: Builder, legal: Value, spsr: Value) -> Value:
 
 
 def step_exception_pending(b: Builder) -> Value:
-    """The part of `attention` for software step: i1, step is enabled and PSTATE.SS is 0.
+    """The part of `attention` for software step: i1, step is enabled and PSTATE.SS is 0."""
+    stepping = b.ldenv(ENV.stepping, I32)
 
-    The instruction that was being stepped has completed: SSAdvance().
-    """
+    def look() -> Value:
+        _complete_step(b, stepping)
+        return software_step_on(b) & debug_exceptions_enabled(b) & b.ldenv(ENV.ss, I8).eq(0)
 
-    def advance() -> None:
-        b.stenv(ENV.stepping, b.const(0, I32))
-        b.stenv(ENV.ss, b.const(0, I8))
+    return b.cond(software_step_on(b) | stepping.ne(0), look, lambda: b.const(0, I1), likely=False)
 
-    def on() -> Value:
-        b.when(b.ldenv(ENV.stepping, I32).ne(0), advance)
-        return debug_exceptions_enabled(b) & b.ldenv(ENV.ss, I8).eq(0)
 
-    return b.cond(software_step_on(b), on, lambda: b.const(0, I1), likely=False)
+def _complete_step(b: Builder, stepping: Value) -> None:
+    """SSAdvance() for the instruction that was stepped; where none was, the syndrome of an exception says so."""
+    b.when(stepping.eq(0), lambda: b.stenv(ENV.step_iss, b.const(0, I32)))
+    b.when(stepping.eq(STEPPING) & software_step_on(b), lambda: b.stenv(ENV.ss, b.const(0, I8)))
+    b.stenv(ENV.stepping, b.const(0, I32))
 
 
 def step_active(b: Builder) -> Value:
     """Software step is enabled and PSTATE.SS is 1: the next instruction is to be stepped."""
     return software_step_on(b) & debug_exceptions_enabled(b) & b.ldenv(ENV.ss, I8).ne(0)
+
+
+def is_load_exclusive(word: int) -> bool:
+    """LDXR, LDAXR, LDXP, LDAXP of any size: what EX in a step exception's syndrome tells of."""
+    pair = word >> 21 & 1
+    return word & 0x3FC0_0000 == 0x0840_0000 and (not pair or word >> 31 == 1)
 
 
 def step_syndrome(b: Builder) -> Value:

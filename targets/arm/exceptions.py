@@ -23,7 +23,7 @@ from targets.arm.exits import Event, Exit
 from targets.arm.state import guarded_callback
 
 IL = 1 << 25
-EC_UNKNOWN, EC_ILLEGAL_STATE, EC_PC_ALIGNMENT = 0x00, 0x0E, 0x22
+EC_UNKNOWN, EC_ILLEGAL_STATE, EC_SVC, EC_PC_ALIGNMENT = 0x00, 0x0E, 0x15, 0x22
 # Vector offsets: by kind, and by where the exception comes from (D1.3.4, table of vector offsets)
 SYNC, IRQ, FIQ = 0x000, 0x080, 0x100
 FROM_SP0, FROM_SPX, FROM_LOWER = 0x000, 0x200, 0x400
@@ -85,6 +85,7 @@ def _stencil(name: str, build: Callable[[Builder], None]) -> Function:
 def _enter_el1(b: Builder, kind: int) -> None:
     """AArch64.TakeException to EL1: env.pc is the preferred return address."""
     b.stenv(ENV.elr_el1, b.ldenv(ENV.pc, I64))
+    b.when(b.ldenv(ENV.stepping, I32).ne(0), lambda: _advance_call(b), likely=False)
     b.stenv(ENV.spsr_el1, read_pstate(b))
     lower = byte(b, "el").eq(0)
     same = b.select(byte(b, "spsel").eq(0), b.const(FROM_SP0), FROM_SPX)
@@ -102,6 +103,12 @@ def _enter_el1(b: Builder, kind: int) -> None:
     b.stenv(ENV.n_exception, b.ldenv(ENV.n_exception, I64) + 1)
     b.when(b.ldenv(ENV.trace, I32).ne(0), lambda: event(b, Event.EXCEPTION, offset & 0x180), likely=False)
     b.goto("lookup")
+
+
+def _advance_call(b: Builder) -> None:
+    """SSAdvance() of an instruction that completes by taking its exception: SVC.  A fault repeats the instruction."""
+    called = b.ldenv(ENV.fault_esr, I64).lshr(26).eq(EC_SVC)
+    b.when(called, lambda: set_byte(b, "ss", 0))
 
 
 def _drop(_value: Value) -> None:
@@ -161,7 +168,7 @@ def _exception_return(b: Builder) -> None:
     b.stenv(ENV.pc, b.ldenv(ENV.elr_el1, I64))
     b.stenv(ENV.excl_addr, b.const(NO_ADDRESS))
     set_word(b, "event_register", 1)
-    set_word(b, "stepping", 0)
+    b.stenv(ENV.stepping, b.ldenv(ENV.stepping, I32) << 1)  # STEPPING to STEPPED_RETURN
     look = unmasked_work(b) | byte(b, "il").ne(0)
     b.leave_if(look, "attention")
     b.goto("lookup")
@@ -189,7 +196,7 @@ def _attention(b: Builder) -> None:
     b.rmw("xchg", b.ptradd(b.env(), ENV.attn), b.const(0, I32))
     pending = debug.step_exception_pending(b)
     b.when(debug.step_active(b), lambda: set_word(b, "attn", 1), likely=False)
-    b.when(b.ldenv(ENV.stop_request, I32).ne(0), lambda: _exit(b, Exit.STOP), likely=False)
+    b.when(b.ldenv(ENV.stop_request, I32).ne(0), lambda: _stop(b), likely=False)
     b.when(pending, lambda: _synchronous(b, debug.step_syndrome(b)), likely=False)
     b.when(byte(b, "il").ne(0), lambda: _illegal_state(b), likely=False)
     lines, daif = b.ldenv(ENV.irq_lines, I32).zext(I64), byte(b, "daif")
@@ -197,6 +204,12 @@ def _attention(b: Builder) -> None:
     b.leave_if((lines & 1).ne(0) & (daif & DAIF_I).eq(0), "take_irq")
     b.when(debug.step_active(b), lambda: _step(b), likely=False)
     b.goto("lookup")
+
+
+def _stop(b: Builder) -> None:
+    """Each request ends one run of native code."""
+    b.rmw("xchg", b.ptradd(b.env(), ENV.stop_request), b.const(0, I32))
+    _exit(b, Exit.STOP)
 
 
 def _exit(b: Builder, reason: Exit) -> None:
@@ -222,7 +235,7 @@ def _illegal_state(b: Builder) -> None:
 
 
 def _step(b: Builder) -> None:
-    set_word(b, "stepping", 1)
+    set_word(b, "stepping", debug.STEPPING)
     set_word(b, "step_iss", debug.STEP_ISV)
     _exit(b, Exit.STEP)
 

@@ -49,7 +49,24 @@ class ReferenceCpu(ArmCpu):
             else:
                 reason = Exit(self.get("exit_reason"))
                 self.exits[reason] += 1
-                return reason
+                if reason != Exit.STEP:
+                    return reason
+                name = self._step_one()
+
+    def _step_one(self) -> str:
+        """Software step: evaluate the instruction at env.pc alone; gives the continuation behind it."""
+        if self.call("fetch_fill", self.get("pc")):
+            return "fetch_fault"
+        pc, base = self.get("pc"), self.get("pc") & -PAGE
+        number = ctypes.c_uint64.from_address(self._fetch_entry(pc) + XTLB_PHYSICAL).value >> 12
+        self.set("pc_base", base)
+        (word,) = struct.unpack_from("<I", self.system.read_page(number), pc - base)
+        self._note_step(word)
+        out, displacement = self._instruction(word, pc - base, self._mode())
+        if out.kind == "next" or out.name == "TAKEN":
+            self.set("pc", pc + (4 if out.kind == "next" else displacement or 0))
+            return "lookup"
+        return out.name
 
     def _instructions(self) -> str:
         """Evaluate instructions from env.pc until one leaves its page; gives the continuation to go on at."""

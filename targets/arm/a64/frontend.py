@@ -83,6 +83,9 @@ class A64Frontend:
     def shape_mode(self, decoded: Decoded, mode: int) -> int:
         return mode & self._mode_matters.get(decoded.key, -1)
 
+    def single(self, mode: int) -> bool:
+        return Mode.from_key(mode).step
+
     # -- capstone: names and text -----------------------------------------------------------------------------------
     def _cs(self) -> Any:
         if self._capstone is None:
