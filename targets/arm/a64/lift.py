@@ -178,7 +178,7 @@ class A64(Builder):
     def set_V(self, r: Reg, value: Value) -> None:
         """Vector register write; the bits above the value become zero."""
         size = value.type.size
-        wide = value.bitcast(I128) if size == 128 else self._widen(value)
+        wide = value if size == 128 else self._widen(value)
         self.stenv(self._slot(r, "v", ENV.v, 16, 31), wide)
 
     def _widen(self, value: Value) -> Value:

@@ -6,7 +6,7 @@ is a hole.  Register lists go on from V31 to V0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jit.ir import Value
@@ -19,11 +19,12 @@ from targets.arm.a64.row import Row, row
 SIMD: dict[str, Any] = {"vector": True, "needs": "fp"}
 
 
-def post_index(b: A64, i: Insn, total: int) -> None:
-    """The write-back of a structure of `total` bytes, in the rows that have one."""
-    if i.has("Rm"):
-        step = i.hole("step", lambda f: total if f.Rm == 31 else 0, 0, total)
-        b.set_XSP(i.Rn, base(b, i) + (b.X(i.Rm) + step))
+def post_index(b: A64, i: Insn, va: Value, total: int) -> Callable[[], None]:
+    """The write-back of a structure of `total` bytes, for when all else is done; none in the rows without offset."""
+    if not i.has("Rm"):
+        return lambda: None
+    after = va + (b.X(i.Rm) + i.hole("step", lambda f: total if f.Rm == 31 else 0, 0, total))
+    return lambda: b.set_XSP(i.Rn, after)
 
 
 # -- multiple structures ----------------------------------------------------------------------------------------------
@@ -81,6 +82,7 @@ def multiple_structures(b: A64, i: Insn, *, load: bool, registers: int, turns: b
         t = VECTOR if i.Q else I64
         desc = i.hole("elements", lambda f: access.elements(1 << f.size, total >> f.size), 0, access.elements(8, total))
     va = base(b, i)
+    write_back = post_index(b, i, va, total)
     names = [i.Rt + k for k in range(registers)]
     if load:
         values = access.load_elements(b, va, [t] * registers, desc)
@@ -89,7 +91,7 @@ def multiple_structures(b: A64, i: Insn, *, load: bool, registers: int, turns: b
     else:
         values = [b.V(r, t) for r in names]
         access.store_elements(b, va, interleave(b, values) if turns else values, desc)
-    post_index(b, i, total)
+    write_back()
 
 
 # -- single structures ------------------------------------------------------------------------------------------------
@@ -117,21 +119,23 @@ def _store_each(b: A64, va: Value, values: list[Value]) -> None:
 def single_structure(b: A64, i: Insn, *, load: bool, registers: int, bits: int) -> None:
     """One lane of each register: its number is a hole, the other lanes stay."""
     t, va = int_type(bits), base(b, i)
+    write_back = post_index(b, i, va, registers * t.bytes)
     lanes = [(i.Rt + k, f"lane{k}", _INDEX[bits]) for k in range(registers)]
     if load:
         for (r, name, index), value in zip(lanes, _load_each(b, va, t, registers), strict=True):
             b.set_Velem(r, name, index, value)
     else:
         _store_each(b, va, [b.Velem(r, name, index, t) for r, name, index in lanes])
-    post_index(b, i, registers * t.bytes)
+    write_back()
 
 
 def replicate(b: A64, i: Insn, *, registers: int) -> None:
     """LD1R to LD4R: an element to all lanes of each register."""
-    t = int_type(8 << i.size)
-    for k, value in enumerate(_load_each(b, base(b, i), t, registers)):
+    t, va = int_type(8 << i.size), base(b, i)
+    write_back = post_index(b, i, va, registers * t.bytes)
+    for k, value in enumerate(_load_each(b, va, t, registers)):
         b.set_V(i.Rt + k, b.splat(value, (16 if i.Q else 8) >> i.size))
-    post_index(b, i, registers * t.bytes)
+    write_back()
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
