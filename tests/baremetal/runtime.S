@@ -192,6 +192,12 @@ exception:
         add     w4, w3, #1
         str     w4, [x2]
         cbnz    w3, nested
+        // Neither must a program that fell into a loop of exceptions.
+        ldr     w3, [x2, #4]
+        add     w3, w3, #1
+        str     w3, [x2, #4]
+        lsr     w3, w3, #11
+        cbnz    w3, stuck
 
         mov     x19, x0
         ADDR    x2, hook
@@ -245,6 +251,8 @@ restore:
         ldr     x0, [x0]
         eret
 
+stuck:  LOG     " STUCK\n"
+        b       power_off
 nested:
         cmp     w3, #1                          // and if even saying so fails, stop without a word
         b.ne    power_off
@@ -392,6 +400,7 @@ print_hex_at_sp:
 hook:           .quad 0
 el0_pstate:     .quad PSTATE_EL0
 handler_depth:  .word 0
+                .word 0                         // exceptions so far; 2048 are too many
 caught:         .word 0
 
         .bss
