@@ -164,18 +164,6 @@ def _par_shareability() -> Iterator[OracleBug]:
             )
 
 
-def _immediate_traps() -> Iterator[OracleBug]:
-    for form, printed, correct in (("daifset", "620793e4", "620cd3e4"), ("daifclr", "6207d3fe", "620ed3fe")):
-        yield OracleBug(
-            program="exc_el0",
-            name=f"UMA=0 {form}",
-            printed=f"v=8 esr={printed} elr=@-8 spsr=3c0",
-            correct=f"v=8 esr={correct} elr=@-8 spsr=3c0",
-            why="QEMU 7.2 swaps op1 and op2 in the syndrome of a trapped MSR (immediate); MSR (register) is right",
-            manual="D17.2.37 ESR_EL1, ISS for MSR, MRS and System instructions: Op2 in bits 19:17, Op1 in 16:14",
-        )
-
-
 def _os_lock() -> Iterator[OracleBug]:
     for program, name, printed in (
         ("debug_break", "EL0 bp OS lock", "v=8 esr=c2000022 elr=@-c spsr=3c0"),
@@ -209,7 +197,7 @@ def _step_after_masking() -> Iterator[OracleBug]:
             name="",
             printed=printed,
             correct=None,
-            why="QEMU 7.2 raises the exception at the end of the stepped instruction without a look at the new PSTATE.D",
+            why="QEMU 7.2 raises the exception behind the stepped instruction without a look at the new PSTATE.D",
             manual="J1.3 CheckSoftwareStep(): AArch64.GenerateDebugExceptions() is false at EL1 with PSTATE.D set",
         )
 
@@ -237,7 +225,6 @@ ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_cache_maintenance(),
     *_par_shareability(),
     *_os_lock(),
-    *_immediate_traps(),
     *_step_after_masking(),
     *_daif_immediate(),
     OracleBug(
