@@ -25,6 +25,7 @@ IL = 1 << 25
 EC_DATA_ABORT = 0x24  # plus 1: from the same exception level
 ESR_CM, ESR_WNR = 1 << 8, 1 << 6
 RAM_CODE = 1  # in env.ram_flags
+ZVA_SIZE = 64
 
 
 def has(desc: Value, bit: int) -> Value:
@@ -130,8 +131,29 @@ def _fill(b: Builder, va: Value, desc: Value, at: Value, walked: Value) -> None:
     b.st(b.ptradd(at, TAG_WRITE), b.select(has(rights, 2), tag | slow_write, b.const(-1)))
     b.st(b.ptradd(at, ADDEND), b.ptradd(host, 0 - tag))
     b.st(b.ptradd(at, PAGE_INFO), page | info)
+    b.when(get(b, "peers").ne(0), lambda: run(b, "recheck_code", at), likely=False)
     b.when(walked.uge(tlb.SIZE_2M), lambda: run(b, "note_block", va, walked), likely=False)
     tlb.note_low_global(b, va, walked)
+
+
+def recheck_code() -> Function:
+    """Another CPU may have flagged the page of a new entry as code, and looked through this TLB, in between."""
+    b = Builder("recheck_code", args=(PTR,))
+    (at,) = b.args
+    b.fence()
+    info, tag = b.ld(b.ptradd(at, PAGE_INFO), I64), b.ld(b.ptradd(at, TAG_WRITE), I64)
+    in_ram = ((info & PAGE_MASK) - get(b, "ram_base")).ult(get(b, "ram_size"))
+
+    def look() -> None:
+        def slow() -> None:
+            b.st(b.ptradd(at, TAG_WRITE), tag | SLOW)
+            b.st(b.ptradd(at, PAGE_INFO), info | CODE)
+
+        b.when(_holds_code(b, info & PAGE_MASK), slow)
+
+    b.when(in_ram & tag.ne(-1), look)
+    b.ret()
+    return b.function
 
 
 def data_page() -> Function:
@@ -190,17 +212,17 @@ def _checked(b: Builder, va: Value, desc: Value, go: Callable[[Value], Value]) -
     misaligned = (va & (_size(desc) - 1)).ne(0)
     strict = has(desc, ALIGNED) | get(b, "sctlr_el1").bit(w.SCTLR_A)
 
-    def watched() -> Value:
-        desc2 = desc | b.select(misaligned, b.const(MISALIGNED), b.const(0))
-        status = b.cond(
-            get(b, "watch_active").ne(0),
-            lambda: b.call("watch_check", va, desc, type=I64),
-            lambda: b.const(0),
-            likely=False,
-        )
-        return b.cond(status.eq(0), lambda: go(desc2), lambda: b.const(1), likely=True)
+    def aligned_enough() -> Value:
+        return _watched(b, va, desc | b.select(misaligned, b.const(MISALIGNED), b.const(0)), go)
 
-    return b.cond(misaligned & strict, lambda: _fault(b, va, desc, w.ALIGNMENT), watched, likely=False)
+    return b.cond(misaligned & strict, lambda: _fault(b, va, desc, w.ALIGNMENT), aligned_enough, likely=False)
+
+
+def _watched(b: Builder, va: Value, desc: Value, go: Callable[[Value], Value]) -> Value:
+    """Watchpoints; then `go`."""
+    active = get(b, "watch_active").ne(0)
+    hit = b.cond(active, lambda: b.call("watch_check", va, desc, type=I64), lambda: b.const(0), likely=False)
+    return b.cond(hit.eq(0), lambda: go(desc), lambda: b.const(1), likely=True)
 
 
 def _crosses(va: Value, desc: Value) -> Value:
@@ -257,7 +279,10 @@ def _piece(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
 
     def memory() -> Value:
         write, scratch = has(desc, WRITE), b.ptradd(b.env(), at + ENV.scratch)
+        ordered = has(desc, ALIGNED)  # acquire, release or exclusive
+        b.when(ordered, b.fence)
         run(b, "copy", b.select(write, host, scratch), b.select(write, scratch, host), size)
+        b.when(ordered, b.fence)
         b.when(write, lambda: run(b, "note_write", host, size))
         return b.const(0)
 
@@ -361,7 +386,10 @@ def _device(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value
 
 # -- host pointers ----------------------------------------------------------------------------------------------------
 def _slow_probe(b: Builder, va: Value, desc: Value) -> Value:
-    """ATOMIC (exclusive stores, atomics): naturally aligned.  Without (DC ZVA): the block of `size` bytes around va."""
+    """ATOMIC (exclusive stores, atomics): naturally aligned.  Without: DC ZVA, which clears ZVA_SIZE bytes around va.
+
+    Gives the address of the aligned `size` bytes that va is in.
+    """
     size = _size(desc)
     zero = ~has(desc, ATOMIC)
 
@@ -369,9 +397,9 @@ def _slow_probe(b: Builder, va: Value, desc: Value) -> Value:
         host = b.call("data_page", va, desc, type=PTR)
 
         def found() -> Value:
-            start = b.ptradd(host, 0 - b.select(zero, va & (size - 1), b.const(0)))
-            b.stenv(ENV.scratch, start)
-            run(b, "note_write", start, size)
+            b.stenv(ENV.scratch, b.ptradd(host, 0 - b.select(zero, va & (size - 1), b.const(0))))
+            into_block = b.select(zero, va & (ZVA_SIZE - 1), b.const(0))
+            run(b, "note_write", b.ptradd(host, 0 - into_block), b.select(zero, b.const(ZVA_SIZE), size))
             return b.const(0)
 
         def none() -> Value:
@@ -382,8 +410,7 @@ def _slow_probe(b: Builder, va: Value, desc: Value) -> Value:
         return b.cond(address(b, host).ne(0), found, none, likely=True)
 
     # DC ZVA takes no alignment fault for its address, but one for Device memory
-    desc2 = b.select(zero, desc & ~ALIGNED, desc)
-    return b.cond(zero, lambda: go(desc2 | MISALIGNED), lambda: _checked(b, va, desc2, go))
+    return b.cond(zero, lambda: _watched(b, va, desc | MISALIGNED, go), lambda: _checked(b, va, desc, go))
 
 
 # -- default ----------------------------------------------------------------------------------------------------------
@@ -401,6 +428,7 @@ def functions() -> list[Function]:
         data_fault_at(),
         _function("access_device", _device, *piece),
         _function("access_across", _across, *access),
+        recheck_code(),
         _function("slow_probe", _slow_probe, *access),
         watch_check(),
     )
