@@ -380,5 +380,10 @@ _STEP: dict[str, Callable[..., Any]] = {
 }
 
 
+def apply(v: Value, operands: Sequence[Data]) -> Data:
+    """What the pure op v gives for these operands."""
+    return _STEP[v.op](None, v, *operands)
+
+
 def unpack_splat(value: int, t: Type) -> Data:
     return (value & t.mask,) * t.lanes if t.lanes else value & t.mask

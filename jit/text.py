@@ -67,7 +67,7 @@ class _Printer:
         if v.args:
             words.append(self.operands(v.args))
         words += [f"{k}={json.dumps(x, separators=(',', ':'))}" for k, x in v.attrs.items() if x is not None]
-        if v.type is not VOID or v.bodies:
+        if v.type is not VOID or any(body.yields for body in v.bodies):
             name = self.names[v] = f"%{len(self.names)}"
             words[:0] = [name, "="]
         return " ".join(words) + (" {" if v.bodies else "")
