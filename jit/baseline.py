@@ -103,6 +103,7 @@ class Baseline:
         link: Function,
         read_page: Callable[[int], bytes],
         cache: CodeCache | None = None,
+        inserts: Iterable[Function] = (),
     ) -> None:
         self.frontend, self.slots = frontend, slots
         self.host: ModuleType = host_module()
@@ -119,9 +120,12 @@ class Baseline:
         self.symbols: dict[str, int] = {}
         self.on_translate: Callable[[CodePage, int, list[Decoded]], None] | None = None
         self._place_runtime(list(runtime))
-        own = compile_functions([poll, link], slots)
+        inserts = list(inserts)
+        own = compile_functions([poll, link, *inserts], slots)
         self._link_code = self._fill_word(own[link.name], {})
         self._poll_code = self._fill_word(own[poll.name], {})
+        self._inserts = {f.name: self._fill_word(own[f.name], {}) for f in inserts}
+        self.stops: dict[int, str] = {}  # an insert for each instruction at these offsets in a page
         self.cache.keep()
 
     # -- runtime ------------------------------------------------------------------------------------------------------
@@ -278,6 +282,10 @@ class Baseline:
         at, pc = 0, offset
         for (d, _, near), code in zip(insns, ready, strict=True):
             entries.append(start + at)
+            for insert in self._before(d, pc):
+                if insert.slow:
+                    slow.append((insert, at, pc))
+                at = self._append(insert, at, pc, chunks, fixes, constants)
             if near and d.displacement is not None and d.displacement <= 0 and not page.single:
                 at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
             for place in code.taken:
@@ -302,6 +310,11 @@ class Baseline:
         for k, entry in enumerate(entries, offset // step):
             table[k] = entry
         self._settle(page, range(offset, pc, step))
+
+    def _before(self, d: Decoded, offset: int) -> list[Code]:
+        """What is to be placed before the instruction at `offset`."""
+        stop = self.stops.get(offset)
+        return [self._inserts[name] for name in ((stop, *d.before) if stop else d.before)]
 
     def _append(
         self, code: Code, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
@@ -387,6 +400,13 @@ class Baseline:
                 self.stats.invalidated += 1
                 hit = True
         return hit
+
+    def insert_at(self, offset: int, name: str) -> None:
+        """From now on, code at this offset of any page has the insert `name` before it."""
+        if offset not in self.stops:
+            self.stops[offset] = name
+            for number in self.modes_of:
+                self.invalidate(number, offset, 4)
 
     def clear(self) -> list[int]:
         """Drop all translations (the cache is full); gives the pages that had some."""

@@ -14,7 +14,8 @@ class Decoded:
     """One distinct instruction word in one mode.
 
     key: the shape, equal for all words that share code.  ends: "" (goes on), "jump" (never goes on), "branch" (may go
-    on), "sync" (ends the block).  displacement: byte distance of a direct branch's target, or None.
+    on), "sync" (ends the block).  displacement: byte distance of a direct branch's target, or None.  before: names of
+    the engine's inserts that belong before it.
     """
 
     word: int
@@ -22,6 +23,7 @@ class Decoded:
     ends: str
     displacement: int | None
     detail: Any
+    before: tuple[str, ...] = ()
 
 
 class Frontend(Protocol):

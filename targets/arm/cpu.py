@@ -9,7 +9,7 @@ from typing import Any
 
 from jit.baseline import CodePage
 from jit.codecache import CacheFull
-from targets.arm import debug, mmu, sysregs
+from targets.arm import debug, debug_points, mmu, sysregs
 from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
 from targets.arm.env import ENV, SLOTS
@@ -252,6 +252,8 @@ class ArmCpu:
     def _on_event(self, _env: int, kind: int, value: int) -> None:
         if kind == Event.TIMER:
             self.timer_changed()
+        elif kind == Event.DEBUG:
+            self._breakpoints_changed()
         elif kind == Event.EXCEPTION:
             self.log("int", self._exception_text(value))
         elif kind == Event.UNKNOWN_REGISTER:
@@ -260,6 +262,12 @@ class ArmCpu:
             for cpu in self.system.cpus:
                 cpu.set("event_register", 1)
                 cpu.wake()
+
+    def _breakpoints_changed(self) -> None:
+        """Code at the page offset of an enabled breakpoint gets a check before it, and keeps that for good."""
+        with self.system.engine.lock:
+            for offset in debug_points.page_offsets(self.get):
+                self.system.engine.insert_at(offset, "breakpoint_check")
 
     def _exception_text(self, offset: int) -> str:
         kind = {0: "synchronous", 0x80: "IRQ", 0x100: "FIQ", 0x180: "SError"}[offset & 0x180]

@@ -23,12 +23,13 @@ from targets.arm.exits import Event, Exit
 from targets.arm.state import guarded_callback
 
 IL = 1 << 25
-EC_UNKNOWN, EC_ILLEGAL_STATE, EC_SVC, EC_PC_ALIGNMENT = 0x00, 0x0E, 0x15, 0x22
+EC_UNKNOWN, EC_ILLEGAL_STATE, EC_SVC, EC_PC_ALIGNMENT, EC_SP_ALIGNMENT = 0x00, 0x0E, 0x15, 0x22, 0x26
 # Vector offsets: by kind, and by where the exception comes from (D1.3.4, table of vector offsets)
 SYNC, IRQ, FIQ = 0x000, 0x080, 0x100
 FROM_SP0, FROM_SPX, FROM_LOWER = 0x000, 0x200, 0x400
 DAIF_I, DAIF_F = 1 << 1, 1 << 0
-SCTLR_SPAN = 23
+SCTLR_SA, SCTLR_SA0, SCTLR_SPAN = 3, 4, 23
+PAGE = 4096
 ID_AA64MMFR1 = ENV["feature_ids"].at(7 * 8 + 1)
 ID_AA64MMFR1_PAN = 0xF << 20
 SP = ENV.x + 8 * 31
@@ -142,6 +143,25 @@ def _undefined_insn(b: Builder) -> None:
     _instruction_pc(b)
     b.stenv(ENV.fault_esr, b.const(EC_UNKNOWN << 26 | IL))
     b.goto("take_exception")
+
+
+def stack_check() -> Function:
+    """The code before a load or store with SP as its base: CheckSPAlignment()."""
+    b = Builder("stack_check", kind="stencil")
+    b.leave_if((b.ldenv(SP, I64) & 15).ne(0), "SLOW")
+    b.next()
+    slow = Builder("stack_check", kind="stencil")
+    el0 = byte(slow, "el").eq(0)
+    sctlr = slow.ldenv(ENV.sctlr_el1, I64)
+
+    def fault() -> None:
+        slow.stenv(ENV.pc, slow.ldenv(ENV.pc_base, I64) + slow.hole("PC", 0, PAGE - 4))
+        _synchronous(slow, slow.const(EC_SP_ALIGNMENT << 26 | IL))
+
+    slow.when(slow.select(el0, sctlr.bit(SCTLR_SA0), sctlr.bit(SCTLR_SA)), fault)
+    slow.next()
+    b.function.slow = slow.function
+    return b.function
 
 
 # -- return ---------------------------------------------------------------------------------------------------------

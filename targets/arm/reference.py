@@ -10,7 +10,6 @@ from typing import Any
 from jit.evaluate import Evaluator
 from targets.arm.cpu import SIGNATURES, ArmCpu
 from targets.arm.dispatch import XTLB_PHYSICAL
-from targets.arm.env import ENV
 from targets.arm.exits import Exit
 from targets.arm.models import Model
 from targets.arm.system import PAGE, Bus, System, runtime_functions
@@ -95,6 +94,11 @@ class ReferenceCpu(ArmCpu):
         front = self.system.frontend
         decoded = front.decode(word, mode)
         near = decoded.displacement is not None and 0 <= offset + decoded.displacement < PAGE
+        stop = self.system.engine.stops.get(offset)
+        for insert in (stop, *decoded.before) if stop else decoded.before:
+            out = self.evaluator.run(self.system.inserts[insert], {"PC": offset})
+            if out.kind != "next":
+                return out, None
         function = front.lift(decoded, mode, near)
         holes = {**front.holes(decoded, mode, near), "PC": offset}
         return self.evaluator.run(function, holes), decoded.displacement

@@ -14,7 +14,7 @@ from jit.types import I1, I32, I64, VOID
 from targets.arm import timers
 from targets.arm.debug import MDSCR_KDE, MDSCR_MDE, MDSCR_SS, MDSCR_TDCC, OSLSR_OSLK
 from targets.arm.env import ENV
-from targets.arm.exceptions import bank_stack_pointer, byte, event, set_byte, set_word, unmasked_work
+from targets.arm.exceptions import bank_stack_pointer, byte, event, set_byte, unmasked_work
 from targets.arm.exits import Event
 from targets.arm.state import get, put
 
@@ -221,8 +221,7 @@ def write_tval(ctl: str, cval: str) -> Write:
 # -- debug -------------------------------------------------------------------------------------------------------------
 def debug_changed(b: A64) -> None:
     """Debug exceptions may be enabled differently now: look at the next block head, tell Python about breakpoints."""
-    set_word(b, "attn", 1)
-    event(b, Event.DEBUG)
+    b.call("debug_changed")
 
 
 def write_mdscr(b: A64, value: Value) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from jit.baseline import Baseline, CodePage
 from jit.codecache import CacheFull, CodeCache
 from jit.ir import Function
-from targets.arm import access, dispatch, exceptions, fp, mmu
+from targets.arm import access, debug_points, dispatch, exceptions, fp, mmu
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
 from targets.arm.env import SLOTS
@@ -49,7 +49,8 @@ class MainRam:
 
 def runtime_functions() -> list[Function]:
     """All runtime functions, in IR."""
-    return [*dispatch.functions(), *access.functions(), *mmu.functions(), *exceptions.functions(), *fp.functions()]
+    rooms = (dispatch, access, mmu, exceptions, fp, debug_points)  # the last one's watchpoints replace mmu's stand-ins
+    return list({f.name: f for room in rooms for f in room.functions()}.values())
 
 
 class Arena:
@@ -82,9 +83,10 @@ class System:
         self.directories = Arena(MODES * self.dir_bytes)
         self.flags = Arena((pages + PAGE - 1) & -PAGE)
         self.frontend = A64Frontend(features, log)
+        self.inserts = {f.name: f for f in (exceptions.stack_check(), debug_points.breakpoint_check())}
         self.engine = Baseline(
             self.frontend, SLOTS, runtime_functions(), dispatch.poll(), dispatch.link(), self.read_page,
-            CodeCache(cache_size),
+            CodeCache(cache_size), self.inserts.values(),
         )  # fmt: skip
         self.cpus: list[Any] = []
         self.rom_hosts: dict[int, int] = {}  # host addresses of code pages outside the main RAM

@@ -39,6 +39,17 @@ def _displacement(r: Row, fields: Mapping[str, int]) -> int | None:
     return None
 
 
+# PRFM (immediate), PRFM (register), PRFUM
+_PREFETCHES = ((0xFFC0_0000, 0xF980_0000), (0xFFE0_0C00, 0xF8A0_0800), (0xFFE0_0C00, 0xF880_0000))
+
+
+def _checks_stack(word: int) -> bool:
+    """CheckSPAlignment(): loads and stores with SP as the base, but for prefetches and literals."""
+    if word & 0x0A00_0000 != 0x0800_0000 or word >> 5 & 31 != 31 or word & 0x3B00_0000 == 0x1800_0000:
+        return False
+    return not any(word & mask == value for mask, value in _PREFETCHES)
+
+
 class A64Frontend:
     """Implements jit.frontend.Frontend for the features of one CPU model."""
 
@@ -61,7 +72,8 @@ class A64Frontend:
         fields = r.split(word)
         if self._warn and r not in self._named:
             self._check_name(r, word)
-        return Decoded(word, (r, r.shape(fields)), r.ends, _displacement(r, fields), SimpleNamespace(**fields))
+        before = ("stack_check",) if r.oracle != "none" and _checks_stack(word) else ()
+        return Decoded(word, (r, r.shape(fields)), r.ends, _displacement(r, fields), SimpleNamespace(**fields), before)
 
     def lift(self, decoded: Decoded, mode: int, near: bool) -> Function:
         return self._stencil(decoded, mode, near).function
