@@ -48,16 +48,26 @@ def specials(bits: int) -> list[int]:
 def triple(rng: random.Random, bits: int) -> tuple[int, int, int]:
     """Operands of one operation."""
     f, state = FORMATS[bits], FloatState()
-    kind = rng.randrange(4)
+    least, mask = 1 << f.fraction, (1 << bits) - 1
+    kind = rng.randrange(6)
     if kind == 0:
-        return tuple(rng.choice(specials(bits)) for _ in range(3))  # type: ignore[return-value]
+        return tuple(rng.choice(specials(bits)) & mask for _ in range(3))  # type: ignore[return-value]
     a, b, c = (random_float(rng, bits) for _ in range(3))
     if kind == 1:  # a * b next to the smallest normal number
-        b = state.fdiv((1 << f.fraction) + rng.randrange(-2, 3), a, bits) + rng.randrange(-1, 2)
-        c = rng.choice((0, 1, f.sign, f.sign | 1, 1 << f.fraction, c))
-    elif kind == 2:  # a * b + c next to nothing
+        b = state.fdiv(least + rng.randrange(-2, 3), a, bits) + rng.randrange(-1, 2)
+        c = rng.choice((0, 1, f.sign, f.sign | 1, least, c))
+    elif kind == 2:  # a * b just below it
+        a = a & f.sign | rng.randrange(1, f.infinity >> f.fraction) << f.fraction | rng.getrandbits(f.fraction)
+        state.rounding = 3
+        b = state.fdiv(least, a, bits)
+        c = rng.choice((0, f.sign, 1, f.sign | 1, c))
+    elif kind == 3:  # a * b + c next to nothing
         c = state.fmul(a, b, bits) ^ f.sign ^ rng.choice((0, 1, 2, f.sign))
-    return a, max(b, 0) & ((1 << bits) - 1), c
+    elif kind == 4 and bits > 16:  # where narrower formats end
+        edge = rng.choice((1, least >> 1, 0x400, 0x7BFF, 0x3FF, 0x800000, 0x7FFFFF, 0x7F7FFFFF))
+        edge = state._convert(edge, 16 if edge < 0x8000 else 32, bits)
+        a = (a & f.sign | edge) + rng.choice((-1, 1)) * rng.getrandbits(rng.randrange(1, f.fraction))
+    return a & mask, b & mask, c & mask
 
 
 def random_case(row: Row, rng: random.Random) -> tuple[int, State]:
