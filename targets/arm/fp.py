@@ -62,6 +62,7 @@ from targets.arm.fp_runtime import by_lane, flags_now, functions, reciprocal_ste
 
 V2F32 = vec(2, F32)
 TINY_OPS = ("fmul", "fma")  # a result rounded up to the smallest normal number is possible
+AGAIN = ("fadd", "fsub", "fsqrt")  # what is denormal of these is exact
 
 
 def _whole(fn: Callable[..., Value]) -> Callable[..., Value]:
@@ -81,8 +82,7 @@ def _whole(fn: Callable[..., Value]) -> Callable[..., Value]:
 def _host(b: A64, op: str, *xs: Value) -> Value:
     """An arithmetic op with Arm's NaNs and flags."""
     if b.i.fpx:
-        tiny = op in (*TINY_OPS, "fdiv")
-        return _guarded(b, f"fpx_{op}", xs, lambda: b.op(op, *xs), tiny=tiny, denormal=op in ("fadd", "fsub"))
+        return _guarded(b, f"fpx_{op}", xs, lambda: b.op(op, *xs), tiny=op in (*TINY_OPS, "fdiv"), again=op in AGAIN)
     kind = f"fp_{op}" if op in TINY_OPS else "fp_nan2"
 
     def probe() -> tuple[Value, Callable[[], Value]]:
@@ -102,37 +102,38 @@ def _host(b: A64, op: str, *xs: Value) -> Value:
 
 
 def _guarded(
-    b: A64,
-    name: str,
-    xs: tuple[Value, ...],
-    compute: Callable[[], Value],
-    *,
-    tiny: bool = False,
-    denormal: bool = False,
+    b: A64, name: str, xs: tuple[Value, ...], compute: Callable[[], Value], *, tiny: bool = False, again: bool = False
 ) -> Value:
-    """compute(), or scalar function `name` lane by lane with the flags as they were before: for denormal operands (in
-    fpx mode), NaN results, and results that are tiny or zero (`tiny`) or denormal (`denormal`)."""
+    """compute(), or scalar function `name` lane by lane: for denormal operands (in fpx mode), for NaN results, and for
+    results that are tiny or zero (`tiny`).  That takes back the flags of compute(), but where `again`: there they are
+    right whatever is wrong with the result, which may also be denormal and wants flushing."""
     elem = xs[0].type.scalar
 
     def slow() -> Value:
         return by_lane(b, f"{name}_{elem}", xs, elem)
 
-    def fast() -> Value:
+    def careful() -> Value:
         before = flags_now(b)
         r = compute()
         f = format_of(r.type)
-        if tiny:  # all but normal numbers and infinity
-            bad = (magnitude(r) - (least_normal(f) + 1)).uge(f.infinity - least_normal(f))
-        else:
-            bad = is_nan(r) | is_denormal(r) if denormal else is_nan(r)
+        # tiny: all but normal numbers and infinity
+        m, least = magnitude(r), least_normal(f)
+        bad = (m - (least + 1)).uge(f.infinity - least) if tiny else is_nan(r)
 
-        def again() -> Value:
+        def restart() -> Value:
             set_flags(b, before)
             return slow()
 
-        return b.cond(any_lane(bad), again, lambda: r, likely=False)
+        return b.cond(any_lane(bad), restart, lambda: r, likely=False)
 
-    return b.cond(_any_denormal(b, xs), slow, fast, likely=False) if b.i.fpx else fast()
+    def probe() -> tuple[Value, Callable[[], Value]]:
+        r = compute()
+        return ~any_lane(is_nan(r) | is_denormal(r)), lambda: r
+
+    def number() -> Value:
+        return b.either(probe, slow) if again else careful()
+
+    return b.either(lambda: (~_any_denormal(b, xs), number), slow) if b.i.fpx else number()
 
 
 def _any_denormal(b: A64, xs: tuple[Value, ...]) -> Value:
@@ -146,8 +147,11 @@ def _flush(b: A64, x: Value) -> Value:
     """FPUnpack's flush of denormal operands under FPCR.FZ."""
     if not b.i.fpx:
         return x
-    cold = lambda: b.call(f"fp_flush_{x.type}", x, type=x.type)  # noqa: E731
-    return b.cond(any_lane(is_denormal(x)), cold, lambda: x, likely=False)
+
+    def slow() -> Value:
+        return b.call(f"fp_flush_{x.type}", x, type=x.type)
+
+    return b.either(lambda: (~any_lane(is_denormal(x)), lambda: x), slow)
 
 
 def _default_nan(b: A64, r: Value) -> Value:
