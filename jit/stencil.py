@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
@@ -16,6 +16,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from elftools.elf.elffile import ELFFile
 
+from jit import passes
 from jit.host import host_module
 from jit.ir import Function
 from jit.llvmgen import Module
@@ -91,13 +92,20 @@ def optimise(text: str, machine: str | None = None) -> Any:
 
 
 def compile_functions(
-    functions: Iterable[Function], slots: Mapping[str, int], machine: str | None = None
+    functions: Iterable[Function],
+    slots: Mapping[str, int],
+    machine: str | None = None,
+    pipeline: Sequence[passes.Pass] = passes.PIPELINE,
 ) -> dict[str, Piece]:
-    """Compile functions to pieces by name.  slots: CPU state offsets of pointers to continuations and runtime code."""
+    """Compile functions to pieces by name.  slots: CPU state offsets of pointers to continuations and runtime code.
+
+    The passes of `pipeline` change the functions in place.
+    """
     host = host_module(machine)
     text = Module(host, slots, host_features(machine))
     slow: dict[str, str] = {}
     for f in functions:
+        passes.run(f, pipeline)
         text.add(f)
         if f.slow:
             f.slow.name = slow[f.name] = f.name + SLOW_SUFFIX

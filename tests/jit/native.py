@@ -18,7 +18,7 @@ class Native:
         self, functions: Iterable[Function], machine: str | None = None, holes: Mapping[str, int] | None = None
     ) -> None:
         self.cache = CodeCache(16 << 20)
-        self.pieces = compile_functions(functions, {}, machine)
+        self.pieces = compile_functions(functions, {}, machine, ())  # no passes: LLVM shall see every op
         self.at = {name: self.cache.reserve(len(p.code)) for name, p in self.pieces.items()}
         self.constants: dict[bytes, int] = {}
         for name, piece in self.pieces.items():

@@ -61,6 +61,7 @@ def rounding(mode: int) -> Iterator[Case]:
 
 
 def conversion(mode: int) -> Iterator[Case]:
+    yield case("fp_round", (I32,), lambda b, x: x ^ b.emit("fp_round", I32), mode)
     for lanes in (0, 2, 4):
         f32, f64, i32, i64 = (vec(lanes, t) if lanes else t for t in (F32, F64, I32, I64))
         pairs = [("fext", f32, f64), ("ftrunc", f64, f32)]
