@@ -248,10 +248,9 @@ def _recip_estimate(b: Builder, a: Value) -> Value:
 
 def _rsqrt_estimate(b: Builder, a: Value) -> Value:
     """RecipSqrtEstimate(a) for 128 <= a < 512: its loop finds the largest n with a * n * n < 2^28, here bit by bit."""
-    a = b.select(a.ult(256), a * 2 + 1, a & ~1)
-    a = (a + 1) * 2
+    a = b.select(a.ult(256), a * 2 + 1, (a & ~1) * 2 + 2)
     n = b.const(512, a.type)
-    for k in reversed(range(8)):
+    for k in reversed(range(9)):
         t = n + (1 << k)
         n = b.select((a * t * t).ult(1 << 28), t, n)
     return (n + 1).lshr(1)
