@@ -136,5 +136,5 @@ class _Sum:
         flags = b.select(inexact, b.const(INEXACT, I32), b.const(0, I32))
         flags = flags | b.select(inexact & tiny, b.const(UNDERFLOW, I32), b.const(0, I32))
         flags = b.select(over, b.const(OVERFLOW | INEXACT, I32), flags)
-        b.op("fp_set_flags", b.op("fp_flags", type=I32) | flags, type=I64)
+        b.op("fp_set_flags", b.op("fp_flags", type=I32) | flags)
         return self._place(b.select(over, most, bits).resize(self.n), sign)
