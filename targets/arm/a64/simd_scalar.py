@@ -13,13 +13,14 @@ from types import ModuleType
 
 from jit.types import F32, F64, I64, vec
 from targets.arm import fp
-from targets.arm.a64 import simd_by_element, simd_three_different, simd_three_same
+from targets.arm.a64 import simd_by_element, simd_permute_copy, simd_three_different, simd_three_same
 from targets.arm.a64.lift import A64, Insn
 from targets.arm.a64.row import Row, row
 from targets.arm.a64.simd_three_same import LaneFn
 from targets.arm.simd import sizes
 
 Where = Callable[[Mapping[str, int]], bool]
+ALIASES = {"DUP (element)": ("mov",)}  # what capstone calls the scalar form
 
 
 # -- rows made of vector rows -----------------------------------------------------------------------------------------
@@ -28,8 +29,8 @@ def scalar(r: Row, where: Where | None) -> Row:
     layout, made = re.subn(r"^0 Q (\S+) 0111", r"01 \1 1111", r.layout)
     if not made:
         raise ValueError(f"{r.name} is not a vector row: {r.layout}")
-    mnemonics = tuple(name for name in r.capstone if not name.endswith("2"))
-    return replace(r, name=f"{r.name} [scalar]", layout=layout, where=where or r.where, capstone=mnemonics)
+    names = ALIASES.get(r.name) or tuple(name for name in r.capstone if not name.endswith("2"))
+    return replace(r, name=f"{r.name} [scalar]", layout=layout, where=where or r.where, capstone=names)
 
 
 def of(module: ModuleType, choices: Mapping[str, Where | None]) -> Iterator[Row]:
@@ -55,6 +56,7 @@ BY_ELEMENT: dict[str, Where | None] = {
     "SQDMULH (by element); SQRDMULH (by element)": None,
     "FMLA (by element); FMLS (by element); FMUL (by element); FMULX (by element)": None,
 }
+COPY: dict[str, Where | None] = {"DUP (element)": None}
 
 
 # -- pairwise ---------------------------------------------------------------------------------------------------------
@@ -76,6 +78,7 @@ ROWS: list[Row] = [
     *of(simd_three_same, THREE_SAME),
     *of(simd_three_different, THREE_DIFFERENT),
     *of(simd_by_element, BY_ELEMENT),
+    *of(simd_permute_copy, COPY),
     row("ADDP (scalar)", "01 0 11110 11 11000 11011 10 Rn Rd", add_pair, needs="fp"),
     _pair("FMAXNMP", 0, "01100", fp.fp_maxnum),
     _pair("FADDP", 0, "01101", fp.fp_add),
