@@ -237,14 +237,16 @@ def test_timestamps(mux) -> None:
 _ECHO = """
 import sys, threading
 from xemu.chardev import IoLoop, Mux, create, parse_serial
+from xemu.cli.signals import prompt_handlers
 loop = IoLoop()
 done = threading.Event()
 backend = Mux(loop, create(loop, parse_serial("mon:stdio")))
 port = backend.port("serial0")
 port.connect(lambda data: port.write(data.upper()), lambda: 16)
 loop.start(threading.RLock(), done.set)
-port.write(b"ready\\n")
-done.wait()
+with prompt_handlers(loop):
+    port.write(b"ready\\n")
+    done.wait()
 loop.stop()
 """
 
@@ -298,7 +300,7 @@ def test_terminal_comes_back_after_a_crash(terminal, number: int) -> None:
 
 
 def test_a_reader_that_stalls_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    program = _ECHO.replace("mon:stdio", "stdio").replace("done.wait()", "") + (
+    program = _ECHO.replace("mon:stdio", "stdio").replace("done.wait()", "pass") + (
         "writer = threading.Thread(target=port.write, args=(b'x' * 1000000,))\n"
         "writer.start()\nbackend.release()\nwriter.join()\nbackend.close()\n"
     )

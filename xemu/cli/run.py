@@ -1,11 +1,9 @@
 """From settings to a running machine and back: files, log, character devices, board, signals."""
 
 import dataclasses
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType, SimpleNamespace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from xemu import loader
@@ -15,6 +13,7 @@ from xemu.chardev.spec import ChardevSpec
 from xemu.cli import log
 from xemu.cli.catalog import GRANULES
 from xemu.cli.settings import DeviceSpec, Settings
+from xemu.cli.signals import ending_on_signals, prompt_handlers
 from xemu.errors import UserError
 from xemu.loader import LoadedKernel
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from xemu.machine import Machine
 
 _FLASH_SIZE = 64 << 20
-_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(settings: Settings) -> int:
@@ -43,7 +41,7 @@ def run(settings: Settings) -> int:
         machine = _build(settings, images, _accelerator(settings), devices)
         machine.on_ending.append(devices.release)
         loop.start(machine.lock, lambda: machine.request("quit"))
-        with _ending_on_signals(machine):
+        with prompt_handlers(loop), ending_on_signals(lambda: machine.request("quit")):
             kind = machine.run(no_reboot=settings.no_reboot)
     return 1 if kind == "panic" else 0
 
@@ -195,21 +193,3 @@ def _dump_device_tree(machine: "Machine", path: str) -> None:
             file.write(machine.device_tree)
     except OSError as error:
         raise UserError(f"-M dumpdtb={path}: can't write it: {error.strerror}") from None
-
-
-@contextmanager
-def _ending_on_signals(machine: "Machine") -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP end the machine as Ctrl-A x does; a second one ends the process."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        for each in _END_SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        print(f"\nxemu: terminating on {signal.Signals(number).name}", file=sys.stderr, flush=True)
-        machine.request("quit")
-
-    old: dict[int, Callable | int | None] = {number: signal.signal(number, end) for number in _END_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

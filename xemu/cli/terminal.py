@@ -54,7 +54,7 @@ class RawTerminal:
         # A background process that changes a terminal is stopped by SIGTTOU unless it blocks it.
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, settings)
+            termios.tcsetattr(self._fd, termios.TCSANOW, settings)
         except (termios.error, OSError):
             pass  # hung up
         finally:
@@ -63,7 +63,8 @@ class RawTerminal:
     def _suspend(self, number: int, frame: FrameType | None) -> None:
         self._set(self._saved)
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
+        # To this very thread: sent to the process, the signal might come only after the handler is back in place.
+        signal.raise_signal(signal.SIGTSTP)
         # Stopped here until SIGCONT, whose handler sets raw mode again.
         signal.signal(signal.SIGTSTP, self._suspend)
 
@@ -121,4 +122,4 @@ def _guard_main(fd: int, saved: list, read_end: int) -> None:
         if start < end:  # closerange(0, 0) closes everything in some versions of Python
             os.closerange(start, end)
     if os.read(read_end, 1) == b"":
-        termios.tcsetattr(fd, termios.TCSADRAIN, saved)
+        termios.tcsetattr(fd, termios.TCSANOW, saved)
