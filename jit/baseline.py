@@ -51,7 +51,13 @@ class CodePage:
     table: Any  # ctypes array of u32 in the table arena
     address: int
     single: bool = False
+    chain: bool = True
     pending: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)  # target: (place, is a link) to patch
+
+    @property
+    def chained(self) -> bool:
+        """Whether code of the page jumps to other code of the page directly."""
+        return self.chain and not self.single
 
 
 @dataclass(slots=True)
@@ -118,7 +124,10 @@ class Baseline:
         self._words: dict[int, dict[int, tuple[Decoded, list[Code | None]]]] = {}
         self._constants: dict[bytes, int] = {}
         self.symbols: dict[str, int] = {}
-        self.on_translate: Callable[[CodePage, int, list[Decoded]], None] | None = None
+        # called after each translation with (page, offset, instructions, start and end of the host code in the cache)
+        self.on_translate: Callable[[CodePage, int, list[Decoded], int, int], None] | None = None
+        self.chain = True  # False: every block leaves through lookup, for tracing
+        self.on_stencil: Callable[[Function], None] | None = None  # called with each function before it is compiled
         self._place_runtime(list(runtime))
         inserts = list(inserts)
         own = compile_functions([poll, link, *inserts], slots)
@@ -174,6 +183,8 @@ class Baseline:
             key = self._key(d, mode, near)  # known for sure only once the shape has been lifted
             if key in self._pieces:
                 continue
+            if self.on_stencil:
+                self.on_stencil(f)
             f.name = f"s{len(self._pieces) + len(functions)}"
             names[f.name] = key
             functions.append(f)
@@ -224,7 +235,7 @@ class Baseline:
         if found is None:
             address = self.tables.take()
             table = (ctypes.c_uint32 * (PAGE // 4)).from_address(address)
-            found = self.pages[key] = CodePage(number, mode, table, address, self.frontend.single(mode))
+            found = self.pages[key] = CodePage(number, mode, table, address, self.frontend.single(mode), self.chain)
             self.modes_of.setdefault(number, []).append(found)
         return found
 
@@ -234,12 +245,13 @@ class Baseline:
             raise CacheFull
         started = perf_counter_ns()
         insns = self._scan(page, offset)
+        start = self.cache.reserve(0)
         self._emit(page, offset, insns)
         self.stats.translate_ns += perf_counter_ns() - started
         self.stats.blocks += 1
         self.stats.insns += len(insns)
         if self.on_translate:
-            self.on_translate(page, offset, [d for d, _, _ in insns])
+            self.on_translate(page, offset, [d for d, _, _ in insns], start, self.cache.used)
 
     def _scan(self, page: CodePage, offset: int) -> list[tuple[Decoded, list[Code | None], bool]]:
         """Decode the block and compile what it lacks."""
@@ -286,7 +298,7 @@ class Baseline:
                 if insert.slow:
                     slow.append((insert, at, pc))
                 at = self._append(insert, at, pc, chunks, fixes, constants)
-            if near and d.displacement is not None and d.displacement <= 0 and not page.single:
+            if near and d.displacement is not None and d.displacement <= 0 and page.chained:
                 at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
             for place in code.taken:
                 jumps.append((at + place, pc + (d.displacement or 0)))
@@ -345,11 +357,11 @@ class Baseline:
         constants: list[tuple[int, int]],
     ) -> int:  # fmt: skip
         """Behind the last instruction: a jump to the next one's code, or a link that can become that jump."""
-        target = page.table[pc >> 2] if pc < PAGE and not page.single else 0
+        target = page.table[pc >> 2] if pc < PAGE and page.chained else 0
         if target:
             chunks.append(self.host.jump(target - (start + at)))
             return at + len(chunks[-1])
-        if pc < PAGE and not page.single:
+        if pc < PAGE and page.chained:
             page.pending.setdefault(pc, []).append((start + at, True))
         return self._append(self._link_code, at, pc, chunks, fixes, constants)
 
@@ -360,13 +372,13 @@ class Baseline:
         """Aim direct branches: at code that is there, or at a link behind the block."""
         links: dict[int, int] = {}
         for place, target in jumps:
-            entry = 0 if page.single else here.get(target) or page.table[target >> 2]
+            entry = 0 if not page.chained else here.get(target) or page.table[target >> 2]
             if not entry:
                 entry = links.get(target, 0)
                 if not entry:
                     entry = links[target] = start + at
                     at = self._append(self._link_code, at, target, chunks, fixes, constants)
-                if not page.single:
+                if page.chained:
                     page.pending.setdefault(target, []).append((start + place, False))
             fixes.append((place, "<i", entry - (start + place + 4)))
         return at

@@ -91,3 +91,11 @@ def ftoi(tmp: str, found: str, t: str, bits: int, operand: str) -> tuple[list[st
 def table(result: str, values: str, index: str) -> tuple[list[str], str]:
     line = f"{result} = call <16 x i8> @llvm.aarch64.neon.tbl1.v16i8(<16 x i8> {values}, <16 x i8> {index})"
     return [line], "declare <16 x i8> @llvm.aarch64.neon.tbl1.v16i8(<16 x i8>, <16 x i8>)\n"
+
+
+def disassemble(code: bytes, address: int) -> str:
+    """Host code as text, an instruction a line."""
+    import capstone
+
+    engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
+    return "\n".join(f"  {a:#x}: {name} {operands}" for a, _, name, operands in engine.disasm_lite(code, address))

@@ -135,3 +135,11 @@ def table(result: str, values: str, index: str) -> tuple[list[str], str]:
         "declare <16 x i8> @llvm.uadd.sat.v16i8(<16 x i8>, <16 x i8>)\n"
         "declare <16 x i8> @llvm.x86.ssse3.pshuf.b.128(<16 x i8>, <16 x i8>)\n"
     )
+
+
+def disassemble(code: bytes, address: int) -> str:
+    """Host code as text, an instruction a line."""
+    import capstone
+
+    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    return "\n".join(f"  {a:#x}: {name} {operands}" for a, _, name, operands in engine.disasm_lite(code, address))

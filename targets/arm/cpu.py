@@ -44,6 +44,8 @@ class ArmCpu:
         self.env = self._state.base
         self._slots = Arena(mmu.SLOTS_BYTES)
         self.failure: BaseException | None = None
+        self.trace_blocks = False
+        self._kicked = False
         self.log: Callable[[str, str], None] = lambda item, text: None
         self.timer_changed: Callable[[], None] = lambda: None
         self.wake: Callable[[], None] = lambda: None
@@ -122,6 +124,8 @@ class ArmCpu:
         field = ctypes.c_uint32.from_address(self.env + ENV.exit_reason)
         start = self._lookup
         while True:
+            if self.trace_blocks:
+                start = self._trace(start)
             self._enter(self.env, start)
             if self.failure is not None:
                 failure, self.failure = self.failure, None
@@ -133,8 +137,29 @@ class ArmCpu:
                 start = self._lookup
             elif reason == Exit.STEP:
                 start = self._step()
+            elif reason == Exit.STOP and self.trace_blocks and not self._kicked:
+                start = self._lookup
             else:
+                self._kicked = False
+                self.set("stop_request", 0)
                 return Exit(reason)
+
+    def _trace(self, start: int) -> int:
+        """`-d exec`: log where code is entered, and have native code come back at the next look-up or loop.
+
+        The way in leaves out the check that would come back at once; interrupts are therefore taken here.
+        """
+        if start != self._lookup:
+            return start
+        self.log("exec", f"CPU {self.index}: {self.get('pc'):#x} EL{self.get('el')}")
+        symbols, lines, daif = self.system.engine.symbols, self.get("irq_lines"), self.get("daif")
+        self.set("stop_request", 1)
+        self.attend()
+        if lines & 2 and not daif & 1:
+            return symbols["take_fiq"]
+        if lines & 1 and not daif & 2:
+            return symbols["take_irq"]
+        return symbols["lookup_miss"]
 
     def _step(self) -> int:
         """Software step: the code of the one instruction at env.pc, or of its fetch fault."""
@@ -203,6 +228,7 @@ class ArmCpu:
 
     def kick(self) -> None:
         """Make run() return Exit.STOP soon."""
+        self._kicked = True
         ctypes.c_uint32.from_address(self.env + ENV.stop_request).value = 1
         self.attend()
 

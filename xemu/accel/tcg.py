@@ -12,6 +12,7 @@ from targets.arm.models import MODELS, Model
 from targets.arm.reference import ReferenceCpu
 from targets.arm.system import MainRam, System
 from targets.arm.timers import GenericTimers
+from xemu.accel import tcg_log
 from xemu.accel.base import Line
 from xemu.cli import log
 from xemu.errors import UserError
@@ -67,6 +68,7 @@ class TcgAccelerator:
         main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
         system = System(model.features, MainRam(main.base, main.size, main.host), _log_table)
         machine.memory.on_ram_write.append(system.written)
+        tcg_log.attach(system, machine)
         return system
 
 
@@ -83,7 +85,7 @@ class TcgVcpu:
         self.timer_lines: dict[str, Line] = {}
         make = ReferenceCpu if engine == "reference" else ArmCpu
         self.cpu: ArmCpu = make(system, MachineBus(machine), index, model)
-        self.cpu.log = log.write
+        tcg_log.attach_cpu(self.cpu)
         self.cpu.timer_changed = self._timer_programmed
         self.cpu.wake = self._notify
         self.timers = GenericTimers(self.cpu.get, time.monotonic_ns, self._set_timer_line)
