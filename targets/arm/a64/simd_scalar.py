@@ -13,11 +13,12 @@ from types import ModuleType
 
 from jit.types import F32, F64, I64, vec
 from targets.arm import fp
-from targets.arm.a64 import simd_by_element, simd_permute_copy, simd_three_different, simd_three_same
+from targets.arm.a64 import simd_by_element, simd_permute_copy, simd_three_different, simd_three_same, simd_two_reg_misc
 from targets.arm.a64.lift import A64, Insn
 from targets.arm.a64.row import Row, row
 from targets.arm.a64.simd_three_same import LaneFn
-from targets.arm.simd import sizes
+from targets.arm.a64.simd_two_reg_misc import two_reg
+from targets.arm.simd import float_arrangement, sizes
 
 Where = Callable[[Mapping[str, int]], bool]
 ALIASES = {"DUP (element)": ("mov",)}  # what capstone calls the scalar form
@@ -56,6 +57,15 @@ BY_ELEMENT: dict[str, Where | None] = {
     "SQDMULH (by element); SQRDMULH (by element)": None,
     "FMLA (by element); FMLS (by element); FMUL (by element); FMULX (by element)": None,
 }
+TWO_REG_MISC: dict[str, Where | None] = {
+    "SUQADD; USQADD; SQABS; SQNEG": ANY_SIZE,
+    "CMGT (zero); CMGE (zero); CMEQ (zero); CMLE (zero); CMLT (zero); ABS; NEG (vector)": DOUBLEWORD,
+    "SQXTUN, SQXTUN2; SQXTN, SQXTN2; UQXTN, UQXTN2; FCVTXN, FCVTXN2": None,
+    "FCMGT (zero); FCMGE (zero); FCMEQ (zero); FCMLE (zero); FCMLT (zero)": None,
+    "FCVTNS (vector); FCVTMS (vector); FCVTAS (vector); FCVTPS (vector); FCVTZS (vector, integer)": None,
+    "FCVTNU (vector); FCVTMU (vector); FCVTAU (vector); FCVTPU (vector); FCVTZU (vector, integer)": None,
+    "SCVTF (vector, integer); UCVTF (vector, integer); FRECPE; FRSQRTE": None,
+}
 COPY: dict[str, Where | None] = {"DUP (element)": None}
 
 
@@ -78,6 +88,7 @@ ROWS: list[Row] = [
     *of(simd_three_same, THREE_SAME),
     *of(simd_three_different, THREE_DIFFERENT),
     *of(simd_by_element, BY_ELEMENT),
+    *of(simd_two_reg_misc, TWO_REG_MISC),
     *of(simd_permute_copy, COPY),
     row("ADDP (scalar)", "01 0 11110 11 11000 11011 10 Rn Rd", add_pair, needs="fp"),
     _pair("FMAXNMP", 0, "01100", fp.fp_maxnum),
@@ -85,4 +96,12 @@ ROWS: list[Row] = [
     _pair("FMAXP", 0, "01111", fp.fp_max),
     _pair("FMINNMP", 1, "01100", fp.fp_minnum),
     _pair("FMINP", 1, "01111", fp.fp_min),
+    row(
+        "FRECPX",
+        "01 0 11110 1 sz 10000 11111 10 Rn Rd",
+        two_reg,
+        needs="fp",
+        fn=fp.fp_recpx,
+        type_of=float_arrangement,
+    ),
 ]
