@@ -26,8 +26,8 @@ STEP_MODE = Mode(0, False, True, False).key
 SIGNATURES: dict[str, tuple[Any, ...]] = {
     "mmio_read": (_U64, _U64, _U64, _U64),
     "mmio_write": (None, _U64, _U64, _U64, _U64),
-    "code_write": (None, _U64, _U64, _U64),
-    "resolve": (_U64, _U64, _U64),
+    "code_write": (None, _U64, _U64),
+    "resolve": (_U64, _U64),
     "event": (None, _U64, _U64, _U64),
 }
 
@@ -268,10 +268,10 @@ class ArmCpu:
         self.log("guest_errors", str(error))
         return 0
 
-    def _on_code_write(self, _env: int, address: int, size: int) -> None:
+    def _on_code_write(self, address: int, size: int) -> None:
         self.system.written(address, size)
 
-    def _on_resolve(self, _env: int, address: int) -> int:
+    def _on_resolve(self, address: int) -> int:
         host = self.bus.find_ram(address)
         return host | self.bus.writable(address) if host else 0
 
