@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pexpect
@@ -129,6 +130,11 @@ def test_the_demo_guest_is_what_its_source_says(tmp_path: Path) -> None:
 def test_the_demo_guest_on_qemu() -> None:
     arguments = ["-M", "virt", "-cpu", "cortex-a57", "-nographic", "-kernel", str(demo_path())]
     play_demo(pexpect.spawn("qemu-system-aarch64", arguments, timeout=20, encoding="utf-8", echo=False))
+
+
+def test_the_demo_guest_on_xemu() -> None:
+    arguments = ["-m", "xemu", "-M", "virt", "-cpu", "cortex-a57", "-nographic", str(demo_path())]
+    play_demo(pexpect.spawn(sys.executable, arguments, timeout=120, encoding="utf-8", echo=False))
 
 
 def play_demo(console: pexpect.spawn) -> None:

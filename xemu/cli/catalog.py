@@ -40,14 +40,6 @@ CPUS: dict[str, str] = {
     "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages",
 }
 
-# CPU models by the page sizes a kernel may be built for; a kernel that needs another one would die without a word.
-GRANULES: dict[str, tuple[int, ...]] = {
-    "cortex-a53": (4096, 65536),
-    "cortex-a57": (4096, 65536),
-    "cortex-a72": (4096, 65536),
-    "max": (4096, 16384, 65536),
-}
-
 _OFF_ONLY = ("off", "no", "false", "n")
 
 MACHINES: dict[str, MachineKind] = {

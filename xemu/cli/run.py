@@ -11,9 +11,9 @@ from xemu.chardev import CharBackend, IoLoop, Mux, create
 from xemu.chardev.pty import PtyChardev
 from xemu.chardev.spec import ChardevSpec
 from xemu.cli import log
-from xemu.cli.catalog import GRANULES
 from xemu.cli.settings import DeviceSpec, Settings
 from xemu.cli.signals import ending_on_signals, prompt_handlers
+from xemu.cli.suggest import listed
 from xemu.errors import UserError
 from xemu.loader import LoadedKernel
 
@@ -72,10 +72,13 @@ def _load_images(settings: Settings) -> _Images:
 
 def _check_page_size(settings: Settings, page_size: int | None) -> None:
     """A kernel whose page size the CPU lacks stops before its first message, so say it here."""
-    if page_size is not None and page_size not in GRANULES[settings.cpu]:
-        able = next(cpu for cpu, granules in GRANULES.items() if page_size in granules)
+    from targets.arm.models import MODELS  # data only: the translator is not loaded yet
+
+    if page_size is not None and page_size.bit_length() - 1 not in MODELS[settings.cpu].granules:
+        able = [name for name, model in MODELS.items() if page_size.bit_length() - 1 in model.granules]
         size = f"{page_size >> 10} KiB pages"
-        raise UserError(f"kernel '{settings.kernel}': is built for {size}, which {settings.cpu} lacks; use -cpu {able}")
+        hint = f"use -cpu {listed(able)}"
+        raise UserError(f"kernel '{settings.kernel}': is built for {size}, which {settings.cpu} lacks; {hint}")
 
 
 class _CharDevices:
