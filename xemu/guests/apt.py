@@ -43,6 +43,7 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 # linux-image-arm64 -> linux-image-7.2.13-arm64 -> linux-binary-7.2.13-arm64 (the last step since Debian 14).
 _KERNEL_PACKAGE = re.compile(r"linux-(image|binary)-\d")
 _METAPACKAGE_DEPTH = 3
+_updated: set[Path] = set()
 
 
 class AptRoot:
@@ -72,8 +73,12 @@ class AptRoot:
             yield
 
     def update(self) -> None:
+        """Read the package lists, once in this process."""
+        if self._folder in _updated:
+            return
         self._progress.step(f"reading the package lists of {self._source.suite}")
         self._run("apt-get", "-q", "update", what=f"can't read the archive {self._source.uri} {self._source.suite}")
+        _updated.add(self._folder)
 
     def resolve(self, package: str) -> str:
         """A kernel metapackage (linux-image-arm64) leads, in a step or two, to the package with the kernel in it."""
