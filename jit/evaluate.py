@@ -348,6 +348,7 @@ _STEP: dict[str, Callable[..., Any]] = {
     "insert": _insert,
     "shuffle": lambda f, v, a, b: tuple((a + b)[k] for k in v.attrs["mask"]),
     "table": _table,
+    "align": lambda f, v, a, b, n: (a + b)[n % 16 : n % 16 + 16],
     **dict.fromkeys(
         ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fma", "fext", "ftrunc", "fcmp", "fround", "ftoi", "itof", "utof"),
         _fp_op,

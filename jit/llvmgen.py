@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from jit import expand_crypto, softfma
+from jit import by_hole, expand_crypto, softfma
 from jit.ir import Body, Function, IRError, Value
 from jit.types import I1, I64, VOID, Type, with_lanes
 
@@ -220,7 +220,40 @@ def _known_amount(amount: Value, width: int) -> bool:
     return False
 
 
+def _wide_hole(c: _FunctionText, hole: Value) -> str:
+    """The hole as i64: an immediate of inline asm is an address."""
+    text = c.ref(hole)
+    return text[: text.rindex(" to ")] + " to i64)"
+
+
+def _by_hole(c: _FunctionText, name: str, number: Value, *operands: str) -> str:
+    """The host's instruction `name` on 16-byte vectors (typed operands), with a hole as its immediate."""
+    return c.let(c.m.host.by_hole(name, _wide_hole(c, number), list(operands), c.m.features))
+
+
+def _shift_lanes_by_hole(c: _FunctionText, v: Value) -> str | None:
+    """Vector lanes shifted by one hole, where the host can; its instructions are total as the op is."""
+    hole, shifts = by_hole.uniform(v.args[1]), c.m.host.VECTOR_SHIFTS
+    if hole is None or not shifts or v.type.size > 128:
+        return None
+    if v.type.bits == 8:
+        return _expanded(c, v, lambda: by_hole.shift_bytes(v, hole))
+    name, lanes, part = shifts.get((v.op, v.type.bits)), 128 // v.type.bits, v.type.lanes
+    if name is None:
+        return None
+    if part == lanes:
+        return _by_hole(c, name, hole, c.typed(v.args[0]))
+    whole = f"<{lanes} x {llvm_type(v.type.scalar)}>"
+    t, order = llvm_type(v.type), ", ".join(f"i32 {min(k, part)}" for k in range(lanes))
+    x = c.let(f"shufflevector {c.typed(v.args[0])}, {t} zeroinitializer, <{lanes} x i32> <{order}>")
+    out, order = _by_hole(c, name, hole, f"{whole} {x}"), ", ".join(f"i32 {k}" for k in range(part))
+    return c.let(f"shufflevector {whole} {out}, {whole} poison, <{part} x i32> <{order}>")
+
+
 def _shift(c: _FunctionText, v: Value) -> str:
+    found = _shift_lanes_by_hole(c, v)
+    if found is not None:
+        return found
     x, n = v.args
     t, width = llvm_type(v.type), v.type.bits
     if _known_amount(n, width):
@@ -303,7 +336,12 @@ def _convert(c: _FunctionText, v: Value) -> str:
 
 def _splat(c: _FunctionText, v: Value) -> str:
     t = llvm_type(v.type)
-    first = c.let(f"insertelement {t} poison, {c.typed(v.args[0])}, i64 0")
+    lane = c.typed(v.args[0])
+    if v.args[0].op == "hole" and c.ref(v.args[0]).startswith("ptrtoint"):
+        # LLVM would compute with a constant expression lane by lane
+        n = c.let(c.m.host.OPAQUE.format(_wide_hole(c, v.args[0])))
+        lane = f"i64 {n}" if v.type.bits == 64 else f"i{v.type.bits} " + c.let(f"trunc i64 {n} to i{v.type.bits}")
+    first = c.let(f"insertelement {t} poison, {lane}, i64 0")
     return c.let(f"shufflevector {t} {first}, {t} poison, <{v.type.lanes} x i32> zeroinitializer")
 
 
@@ -338,6 +376,16 @@ def _table(c: _FunctionText, v: Value) -> str:
     for line in lines:
         c.put(line)
     return name
+
+
+def _align(c: _FunctionText, v: Value) -> str:
+    low, high, n = v.args
+    if n.op == "const":
+        order = ", ".join(f"i32 {n.attrs['value'] % 16 + k}" for k in range(16))
+        return c.let(f"shufflevector {c.typed(low)}, {c.typed(high)}, <16 x i32> <{order}>")
+    if c.m.host.ALIGN and n.op == "hole" and n.attrs["lo"] >= 0 and n.attrs["hi"] < 16:
+        return _by_hole(c, c.m.host.ALIGN, n, c.typed(high), c.typed(low))
+    return _expanded(c, v, lambda: by_hole.align_by_table(v))
 
 
 def _host_rule(c: _FunctionText, op: str, variant: str = "") -> str | None:
@@ -608,6 +656,7 @@ _EMIT: dict[str, Callable[[_FunctionText, Value], str | None]] = {
     "insert": _insert,
     "shuffle": _shuffle,
     "table": _table,
+    "align": _align,
     **dict.fromkeys(expand_crypto.OPS, _crypto),
     **dict.fromkeys(_FP, _fp),
     **dict.fromkeys(("fext", "ftrunc", "itof", "utof"), _fp_convert),

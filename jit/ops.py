@@ -95,6 +95,7 @@ _ROWS = [
     _op("insert", "a:any e(a) i64 -> a", "The vector with lane `index` modulo the lane count replaced."),
     _op("shuffle", "a:any a -> *", "Lanes picked by `mask` from the operands laid end to end.", attrs="mask"),
     _op("table", "v16i8 v16i8 -> v16i8", "For each byte i of the second: the first's byte i, or 0 where i > 15."),
+    _op("align", "v16i8 v16i8 i64 -> v16i8", "Bytes n to n + 15 of the operands laid end to end, for n modulo 16."),
     # checksums and ciphers; exactly: jit/evaluate_crypto.py.  a b c d and words: first in lane 0
     _op("crc32", "i32 a:int -> i32", "CRC-32, reflected, not inverted, of the first continued by the second's bytes."),
     _op("crc32c", "i32 a:int -> i32", "The same with Castagnoli's polynomial."),

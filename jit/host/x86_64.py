@@ -50,6 +50,26 @@ SHIFT_BY_HOLE = {
     for op, name in (("shl", "shl"), ("lshr", "shr"), ("ashr", "sar"))
 }
 
+# the same of all lanes, and PALIGNR
+VECTOR_SHIFTS = {
+    (op, bits): f"p{kind}{letter}"
+    for op, kind in (("shl", "sll"), ("lshr", "srl"), ("ashr", "sra"))
+    for bits, letter in ((16, "w"), (32, "d"), (64, "q"))
+    if (op, bits) != ("ashr", 64)
+}
+ALIGN = "palignr"
+
+
+def by_hole(name: str, number: str, operands: list[str], features: frozenset[str]) -> str:
+    """LLVM text of vector instruction `name` with an immediate, the first operand being what SSE overwrites."""
+    t, last = operands[0].rpartition(" ")[0], len(operands) + 1
+    others = "".join(f"${k}, " for k in range(len(operands), 1, -1))
+    avx = "avx" in features
+    text = f"v{name} ${last}, {others}$1, $0" if avx else f"{name} ${last}, {others}$0"
+    constraints = ",".join(["=x", "x" if avx else "0", *("x" for _ in operands[1:]), "i"])
+    return f'call {t} asm "{text}", "{constraints}"({", ".join(operands)}, i64 {number})'
+
+
 # MXCSR bits (Intel SDM 1, 10.2.3): IE DE ZE OE UE PE are 0..5, rounding control 13..14.
 # DE has no counterpart in IEEE flags and is dropped.
 FP_DECLARATIONS = """declare void @llvm.x86.sse.stmxcsr(ptr)

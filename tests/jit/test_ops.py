@@ -81,7 +81,7 @@ def operand_types(op: str) -> Iterator[tuple[Type, ...]]:
 
 PLAIN = """
     add sub mul umulh smulh udiv sdiv and or xor shl lshr ashr rotr clz ctz popcnt bitrev bswap umin umax smin smax
-    uaddsat saddsat usubsat ssubsat uaddo saddo ssubo eq ne ult ule slt sle table clmul
+    uaddsat saddsat usubsat ssubsat uaddo saddo ssubo eq ne ult ule slt sle table align clmul
     aes_enc aes_dec aes_mix aes_inv_mix sha256_abcd sha256_efgh sha256_schedule0 sha256_schedule1
 """
 
@@ -112,6 +112,26 @@ def constant_cases() -> Iterator[Case]:
                     return b.op(op, x, b.hole(f"h{n}", 0, t.bits - 1, t))
 
                 yield case(f"{op} {t} hole {n}", (t,), shifted, holes={f"h{n}": n})
+
+
+def vector_hole_cases() -> Iterator[Case]:
+    """One hole for all lanes: shifts, and the place of align."""
+    for t in VECTORS:
+        for op in ("shl", "lshr", "ashr", "add"):
+            for n in (0, 1, t.bits - 1, t.bits, t.bits + 1, 255):
+
+                def by_all(b: Builder, x: Value, op: str = op, n: int = n, t: Type = t) -> Value:
+                    return b.op(op, x, b.splat(b.hole("n", 0, max(n, t.bits), t.scalar), t.lanes))
+
+                yield case(f"{op} {t} hole {n}", (t,), by_all, holes={"n": n})
+    v = vec(16, I8)
+    for n in range(18):
+        yield case(f"align const {n}", (v, v), lambda b, x, y, n=n: b.op("align", x, y, b.const(n)))
+
+        def at(b: Builder, x: Value, y: Value, n: int = n) -> Value:
+            return b.op("align", x, y, b.hole("n", 0, max(n, 15)))
+
+        yield case(f"align hole {n}", (v, v), at, holes={"n": n})
 
 
 def select_cases() -> Iterator[Case]:
@@ -245,7 +265,9 @@ def agree(cases: list[Case], machine: str | None, same: Callable[[Case, bytes, b
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("make", [plain_cases, constant_cases, select_cases, conversion_cases, lane_cases])
+@pytest.mark.parametrize(
+    "make", [plain_cases, constant_cases, vector_hole_cases, select_cases, conversion_cases, lane_cases]
+)
 def test_evaluator_and_llvm_agree(make: Callable[[], Iterator[Case]], machine: str | None) -> None:
     agree(list(make()), machine)
 

@@ -15,7 +15,6 @@ from targets.arm.a64.row import Row, row
 from targets.arm.simd import arrangement, broadcast, shaped, sizes
 
 V16I8 = vec(16, I8)
-BYTE_NUMBERS = int.from_bytes(bytes(range(16)), "little")
 
 
 # -- copy -------------------------------------------------------------------------------------------------------------
@@ -59,12 +58,12 @@ def mov_to_general(b: A64, i: Insn, *, signed: bool) -> None:
 # -- extract, table look-up -------------------------------------------------------------------------------------------
 def ext(b: A64, i: Insn) -> None:
     """Bytes from number imm4 on of Vm:Vn."""
-    at = b.splat(i.imm4.trunc(I8), 16) + b.const(BYTE_NUMBERS, int_type(128)).bitcast(V16I8)
     n, m = (b.V(r, shaped(i, I8)) for r in (i.Rn, i.Rm))
     if i.Q:
-        b.set_V(i.Rd, b.op("table", n, at) | b.op("table", m, at - 16))
+        b.set_V(i.Rd, b.op("align", n, m, i.imm4))
     else:
-        b.set_V(i.Rd, lower(b, b.op("table", b.shuffle(n, m, range(16)), at)))
+        both = b.shuffle(n, m, range(16))
+        b.set_V(i.Rd, lower(b, b.op("align", both, both, i.imm4)))
 
 
 def lower(b: A64, x: Value) -> Value:
