@@ -43,7 +43,7 @@ def vector(lanes: list[int], bits: int) -> int:
 def state(row: Row, word: int, rng: random.Random) -> State:
     fields = row.split(word)
     s = State(memory=ZEROS, fpsr=rng.choice((0, 0, 1 << 27)))
-    bits = 8 << fields.get("size", 3)
+    bits = 8 << fields.get("size", fields.get("immh", 8).bit_length() - 1)
     for k in range(32):
         width = rng.choice((bits, bits, min(2 * bits, 64)))
         s.v[k] = vector([edge(rng, width) for _ in range(128 // width)], width)

@@ -13,7 +13,14 @@ from types import ModuleType
 
 from jit.types import F32, F64, I64, vec
 from targets.arm import fp
-from targets.arm.a64 import simd_by_element, simd_permute_copy, simd_three_different, simd_three_same, simd_two_reg_misc
+from targets.arm.a64 import (
+    simd_by_element,
+    simd_permute_copy,
+    simd_shift_immediate,
+    simd_three_different,
+    simd_three_same,
+    simd_two_reg_misc,
+)
 from targets.arm.a64.lift import A64, Insn
 from targets.arm.a64.row import Row, row
 from targets.arm.a64.simd_three_same import LaneFn
@@ -66,6 +73,14 @@ TWO_REG_MISC: dict[str, Where | None] = {
     "FCVTNU (vector); FCVTMU (vector); FCVTAU (vector); FCVTPU (vector); FCVTZU (vector, integer)": None,
     "SCVTF (vector, integer); UCVTF (vector, integer); FRECPE; FRSQRTE": None,
 }
+SHIFT_IMMEDIATE: dict[str, Where | None] = {
+    "SSHR; USHR; SSRA; USRA; SRSHR; URSHR; SRSRA; URSRA; SRI; SHL; SLI": simd_shift_immediate.lanes_of(3),
+    "SQSHLU; SQSHL (immediate); UQSHL (immediate)": None,
+    "SQSHRUN, SQSHRUN2; SQSHRN, SQSHRN2; UQSHRN, UQSHRN2": None,
+    "SQRSHRUN, SQRSHRUN2; SQRSHRN, SQRSHRN2; UQRSHRN, UQRSHRN2": None,
+    "SCVTF (vector, fixed-point); UCVTF (vector, fixed-point)": None,
+    "FCVTZS (vector, fixed-point); FCVTZU (vector, fixed-point)": None,
+}
 COPY: dict[str, Where | None] = {"DUP (element)": None}
 
 
@@ -89,6 +104,7 @@ ROWS: list[Row] = [
     *of(simd_three_different, THREE_DIFFERENT),
     *of(simd_by_element, BY_ELEMENT),
     *of(simd_two_reg_misc, TWO_REG_MISC),
+    *of(simd_shift_immediate, SHIFT_IMMEDIATE),
     *of(simd_permute_copy, COPY),
     row("ADDP (scalar)", "01 0 11110 11 11000 11011 10 Rn Rd", add_pair, needs="fp"),
     _pair("FMAXNMP", 0, "01100", fp.fp_maxnum),
