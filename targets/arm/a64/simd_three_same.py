@@ -148,9 +148,6 @@ LANES = (0, 1, 2, 3)
 SMALL = (0, 1, 2)  # no 64-bit lanes
 
 
-Lift = Callable[..., None]
-
-
 def _same(
     name: str, u: int, opcode: str, fn: LaneFn, allowed: tuple[int, ...] = SMALL, lift: Lift = three_same, **bound: Any
 ) -> Row:
