@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from jit.baseline import CodePage
 from jit.codecache import CacheFull
 from targets.arm import debug, debug_points, mmu, sysregs
 from targets.arm.a64.lift import Mode
@@ -46,6 +45,7 @@ class ArmCpu:
         self.failure: BaseException | None = None
         self.trace_blocks = False
         self._kicked = False
+        self.inside = False  # in native code, callbacks from it included
         self.log: Callable[[str, str], None] = lambda item, text: None
         self.timer_changed: Callable[[], None] = lambda: None
         self.wake: Callable[[], None] = lambda: None
@@ -55,10 +55,11 @@ class ArmCpu:
         symbols = system.engine.symbols
         self._enter = ctypes.CFUNCTYPE(None, _U64, _U64)(symbols["enter"])
         self._lookup = symbols["lookup"]
+        self._starts = frozenset(symbols.values())
         self._wire()
         system.cpus.append(self)
 
-    # -- state ----------------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
     def get(self, name: str, index: int = 0) -> int:
         """A field of the CPU state by name (see targets/arm/env.py)."""
         f = ENV[name]
@@ -88,8 +89,9 @@ class ArmCpu:
         self.set("cb_clock_gettime", ctypes.cast(clock, ctypes.c_void_p).value or 0)
         for name, value in (
             ("code_base", system.engine.cache.base), ("ram_base", ram.base), ("ram_size", ram.size),
-            ("ram_host", ram.host), ("ram_flags", system.flags.base), ("dirs", system.directories.base),
-            ("dir_bytes", system.dir_bytes), ("slots", self._slots.base), ("empty_table", system.engine.tables.empty),
+            ("ram_host", ram.host), ("ram_flags", system.flags.base), ("code_lines", system.lines.base),
+            ("dirs", system.directories.base), ("dir_bytes", system.dir_bytes), ("slots", self._slots.base),
+            ("empty_table", system.engine.tables.empty),
         ):  # fmt: skip
             self.set(name, value)
 
@@ -118,7 +120,7 @@ class ArmCpu:
         self.call("mode_changed")
         self.call("set_regime")
 
-    # -- execution ------------------------------------------------------------------------------------------------------
+    # -- execution ----------------------------------------------------------------------------------------------------
     def run(self) -> Exit:
         """Execute guest code until an exit that the caller must handle."""
         field = ctypes.c_uint32.from_address(self.env + ENV.exit_reason)
@@ -126,7 +128,7 @@ class ArmCpu:
         while True:
             if self.trace_blocks:
                 start = self._trace(start)
-            self._enter(self.env, start)
+            self._native(start)
             if self.failure is not None:
                 failure, self.failure = self.failure, None
                 raise failure
@@ -143,6 +145,18 @@ class ArmCpu:
                 self._kicked = False
                 self.set("stop_request", 0)
                 return Exit(reason)
+
+    def _native(self, start: int) -> None:
+        """Enter native code, but not while the cache is emptied."""
+        self.inside = True
+        while self.system.closed:
+            self.inside = False
+            self.system.wait_open()
+            if start not in self._starts:
+                start = self._step()  # its code may be gone
+            self.inside = True
+        self._enter(self.env, start)
+        self.inside = False
 
     def _trace(self, start: int) -> int:
         """`-d exec`: log where code is entered, and have native code come back at the next look-up or loop.
@@ -163,46 +177,50 @@ class ArmCpu:
 
     def _step(self) -> int:
         """Software step: the code of the one instruction at env.pc, or of its fetch fault."""
-        if self.call("fetch_fill", self.get("pc")):
-            return self.system.engine.symbols["fetch_fault"]
-        pc, system = self.get("pc"), self.system
-        offset = pc & (PAGE - 1)
-        self.set("pc_base", pc - offset)
-        with system.engine.lock:
-            number = _U64.from_address(self._fetch_entry(pc) + XTLB_PHYSICAL).value >> 12
-            page = self._code_page(number, STEP_MODE)
-            self._note_step(*struct.unpack_from("<I", system.read_page(number), offset))
-            if not page.table[offset >> 2]:
-                try:
-                    system.engine.translate(page, offset)
-                except CacheFull:
-                    system.drop_all()
-                    page = self._code_page(number, STEP_MODE)
-                    system.engine.translate(page, offset)
-            return system.engine.cache.base + page.table[offset >> 2]
+        system = self.system
+        while True:
+            if self.call("fetch_fill", self.get("pc")):
+                return system.engine.symbols["fetch_fault"]
+            pc = self.get("pc")
+            offset = pc & (PAGE - 1)
+            self.set("pc_base", pc - offset)
+            try:
+                with system.engine.lock:
+                    number = self._physical_page(pc)
+                    if number is None:
+                        continue  # another CPU emptied the cache just now
+                    page = system.code_at(number, self._mode() | STEP_MODE, offset)
+                    self._note_step(*struct.unpack_from("<I", system.read_page(number), offset))
+                    return system.engine.cache.base + page.table[offset >> 2]
+            except CacheFull:
+                system.drop_all(self)
 
     def _note_step(self, word: int) -> None:
         if debug.is_load_exclusive(word):
             self.set("step_iss", self.get("step_iss") | debug.STEP_EX)
 
-    def _code_page(self, number: int, more_mode: int = 0) -> CodePage:
-        if number not in self.system.rom_hosts and not self._in_ram(number):
-            self.system.rom_hosts[number] = self.bus.find_ram(number * PAGE)
-        return self.system.code_page(number, self._mode() | more_mode)
-
     def _translate(self) -> None:
         system = self.system
         pc = _U64.from_address(self.env + ENV.pc).value
-        with system.engine.lock:
-            entry = self._fetch_entry(pc)
-            page = self._code_page(_U64.from_address(entry + XTLB_PHYSICAL).value >> 12)
-            _U64.from_address(entry + XTLB_TABLE).value = page.address
-            if page.table[(pc & 0xFFF) >> 2]:
-                return  # another CPU was here, or the entry was an old one
-            try:
-                system.engine.translate(page, pc & 0xFFF)
-            except CacheFull:
-                system.drop_all()
+        try:
+            with system.engine.lock:
+                number = self._physical_page(pc)
+                if number is None:
+                    return  # another CPU emptied the cache just now: look the address up again
+                page = system.code_at(number, self._mode(), pc & (PAGE - 1))
+                _U64.from_address(self._fetch_entry(pc) + XTLB_TABLE).value = page.address
+        except CacheFull:
+            system.drop_all(self)
+
+    def _physical_page(self, pc: int) -> int | None:
+        """Number of the physical page of pc by the exec TLB; None where that does not have it."""
+        entry = self._fetch_entry(pc)
+        if not entry:
+            return None
+        number: int = _U64.from_address(entry + XTLB_PHYSICAL).value >> 12
+        if number not in self.system.rom_hosts and not self._in_ram(number):
+            self.system.rom_hosts[number] = self.bus.find_ram(number * PAGE)
+        return number
 
     def _mode(self) -> int:
         """Key of the present block mode, from where page_dir points."""
@@ -214,14 +232,12 @@ class ArmCpu:
         return ram.base <= number * PAGE < ram.base + ram.size
 
     def _fetch_entry(self, pc: int) -> int:
-        """Address of the exec-TLB entry that brought us to `pc`."""
+        """Address of the exec-TLB entry of pc, or 0."""
         xtlb = _U64.from_address(self.env + ENV.xtlb).value
-        entry = xtlb + (((pc >> 12) & ((1 << XTLB_BITS) - 1)) << XTLB_ENTRY_BITS)
-        if _U64.from_address(entry + XTLB_TAG).value != pc & -PAGE & MASK64:
-            raise AssertionError(f"no exec TLB entry for {pc:#x}")
-        return entry
+        entry: int = xtlb + (((pc >> 12) & ((1 << XTLB_BITS) - 1)) << XTLB_ENTRY_BITS)
+        return entry if _U64.from_address(entry + XTLB_TAG).value == pc & -PAGE & MASK64 else 0
 
-    # -- from other threads ---------------------------------------------------------------------------------------------
+    # -- from other threads -------------------------------------------------------------------------------------------
     def attend(self) -> None:
         """Make native code look around at its next block head."""
         ctypes.c_uint32.from_address(self.env + ENV.attn).value = 1
@@ -232,9 +248,13 @@ class ArmCpu:
         ctypes.c_uint32.from_address(self.env + ENV.stop_request).value = 1
         self.attend()
 
-    def has_work(self) -> bool:
-        """Whether WFI or WFE has something to wake up for."""
-        return bool(self.get("irq_lines") or self.get("event_register"))
+    def interrupt_waits(self) -> bool:
+        """Whether WFI has something to wake up for: an interrupt line, masked or not."""
+        return self.get("irq_lines") != 0
+
+    def event_waits(self) -> bool:
+        """The same for WFE."""
+        return self.get("irq_lines") != 0 or self.get("event_register") != 0
 
     def set_line(self, bit: int, level: bool) -> None:
         """IRQ (bit 0) or FIQ (bit 1) input.  Callers hold the machine's lock."""
@@ -250,7 +270,7 @@ class ArmCpu:
         """All translations are gone: no exec-TLB entry may name one."""
         self.call("fetch_flush")
 
-    # -- callbacks --------------------------------------------------------------------------------------------------------
+    # -- callbacks ----------------------------------------------------------------------------------------------------
     def _on_mmio_read(self, _env: int, address: int, size: int) -> int:
         try:
             return self.bus.mmio_read(self.index, address, size)
@@ -297,7 +317,8 @@ class ArmCpu:
 
     def _exception_text(self, offset: int) -> str:
         kind = {0: "synchronous", 0x80: "IRQ", 0x100: "FIQ", 0x180: "SError"}[offset & 0x180]
-        text = f"CPU {self.index}: {kind} exception to EL1, return to {self.get('elr_el1'):#x}, SPSR {self.get('spsr_el1'):#x}"
+        text = f"CPU {self.index}: {kind} exception to EL1, return to {self.get('elr_el1'):#x}"
+        text += f", SPSR {self.get('spsr_el1'):#x}"
         if kind == "synchronous":
             text += f", ESR {self.get('esr_el1'):#x} (EC {self.get('esr_el1') >> 26:#x}), FAR {self.get('far_el1'):#x}"
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xemu.machine import Machine
 
 NS = 1_000_000_000
+SWITCH_INTERVAL = 50e-6  # s
 
 
 class MachineBus:
@@ -53,6 +55,8 @@ class TcgAccelerator:
 
     def __init__(self, engine: str = "baseline") -> None:
         self.engine = engine
+        # a vCPU that comes back from native code waits this long for a Python thread that is busy; the default is 5 ms
+        sys.setswitchinterval(SWITCH_INTERVAL)
         self._systems: dict[int, System] = {}
 
     def create_vcpu(self, machine: Machine, index: int, model: str) -> TcgVcpu:
@@ -90,8 +94,10 @@ class TcgVcpu:
         self.cpu.wake = self._notify
         self.timers = GenericTimers(self.cpu.get, time.monotonic_ns, self._set_timer_line)
         self._timer_wake, self._timer_moved = threading.Condition(), True
+        self._deadline: int | None = None  # what the timer thread sleeps for, in ns of the host's clock
         self._wake = threading.Condition()
-        self._woken = False
+        self._running = False
+        self._kicked = False
         self._standby = False
         self._clock_start = 0
 
@@ -109,11 +115,11 @@ class TcgVcpu:
 
     def kick(self) -> None:
         self.cpu.kick()
+        self._kicked = True
         self._notify()
 
     def _notify(self) -> None:
         with self._wake:
-            self._woken = True
             self._wake.notify_all()
 
     # -- power ----------------------------------------------------------------------------------------------------------
@@ -146,6 +152,7 @@ class TcgVcpu:
 
     # -- running --------------------------------------------------------------------------------------------------------
     def run(self) -> None:
+        self._running = True
         timers = threading.Thread(target=self._run_timers, name=f"timer{self.index}", daemon=True)
         timers.start()
         try:
@@ -155,6 +162,7 @@ class TcgVcpu:
                 else:
                     self._wait(lambda: self.powered)
         finally:
+            self._running = False
             self._timers_changed()
             timers.join()
 
@@ -162,8 +170,10 @@ class TcgVcpu:
         reason = self.cpu.run()
         if reason == Exit.HYPERCALL:
             self._hypercall()
-        elif reason in (Exit.WFI, Exit.WFE):
-            self._wait(self.cpu.has_work)
+        elif reason == Exit.WFI:
+            self._wait(self.cpu.interrupt_waits)
+        elif reason == Exit.WFE:
+            self._wait(self.cpu.event_waits)
 
     def _hypercall(self) -> None:
         regs = [self.cpu.get("x", k) for k in range(4)]
@@ -172,14 +182,14 @@ class TcgVcpu:
             self.cpu.set("x", result, 0)
         if self._standby:
             self._standby = False
-            self._wait(self.cpu.has_work)
+            self._wait(self.cpu.interrupt_waits)
 
     def _wait(self, ready: Any) -> None:
         """Sleep until `ready`, the machine stops, or somebody kicks."""
         with self._wake:
-            while not ready() and not self.machine.stopping and not self._woken:
+            while not ready() and not self.machine.stopping and not self._kicked:
                 self._wake.wait()
-            self._woken = False
+            self._kicked = False
 
     # -- timers ---------------------------------------------------------------------------------------------------------
     def _set_timer_line(self, name: str, level: bool) -> None:
@@ -191,7 +201,10 @@ class TcgVcpu:
         """The guest wrote a timer's register: its line follows before the next instruction."""
         with self.machine.lock:
             self.timers.update()
-        self._timers_changed()
+            deadline = self.timers.deadline()
+        # waking a thread costs more than all the rest: one that sleeps for an earlier time will look again anyway
+        if deadline is not None and (self._deadline is None or deadline < self._deadline):
+            self._timers_changed()
 
     def _timers_changed(self) -> None:
         """A timer was programmed, or the machine stops: the timer thread looks again."""
@@ -201,14 +214,14 @@ class TcgVcpu:
 
     def _run_timers(self) -> None:
         """Drive the timers' lines: sleep until the next deadline, or until a timer is programmed."""
-        while not self.machine.stopping:
+        while self._running:
             with self._timer_wake:
                 self._timer_moved = False
             with self.machine.lock:
                 self.timers.update()
-                deadline = self.timers.deadline()
+                deadline = self._deadline = self.timers.deadline()
             with self._timer_wake:
-                while not self._timer_moved and not self.machine.stopping:
+                while not self._timer_moved and self._running:
                     wait = None if deadline is None else (deadline - time.monotonic_ns()) / NS
                     if wait is not None and wait <= 0:
                         break
