@@ -101,6 +101,32 @@ def optimise(text: str, machine: str | None = None, quick: bool = False) -> Any:
     return module
 
 
+def to_llvm(
+    functions: Sequence[Function],
+    slots: Mapping[str, int],
+    machine: str | None = None,
+    pipeline: Sequence[passes.Pass] = passes.PIPELINE,
+) -> str:
+    """LLVM's text of functions and their slow paths.  The passes of `pipeline` change the functions in place."""
+    text = Module(host_module(machine), slots, host_features(machine))
+    for f in functions:
+        passes.run(f, pipeline)
+        text.add(f)
+        if f.slow:
+            f.slow.name = f.name + SLOW_SUFFIX
+            text.add(f.slow)
+    return text.text()
+
+
+def to_pieces(module: Any, machine: str | None = None) -> dict[str, Piece]:
+    """The host code of an optimised module: pieces by function, each with its slow path."""
+    pieces = take_apart(target_machine(machine).emit_object(module), host_module(machine))
+    for companion in [name for name in pieces if name.endswith(SLOW_SUFFIX)]:
+        name = companion.removesuffix(SLOW_SUFFIX)
+        pieces[name] = replace(pieces[name], slow=pieces.pop(companion))
+    return pieces
+
+
 def compile_functions(
     functions: Iterable[Function],
     slots: Mapping[str, int],
@@ -110,21 +136,9 @@ def compile_functions(
 ) -> dict[str, Piece]:
     """Compile functions to pieces by name.  slots: CPU state offsets of pointers to continuations and runtime code.
 
-    The passes of `pipeline` change the functions in place.  quick: see `optimise`.
+    quick: see `optimise`.
     """
-    host = host_module(machine)
-    text = Module(host, slots, host_features(machine))
-    slow: dict[str, str] = {}
-    for f in functions:
-        passes.run(f, pipeline)
-        text.add(f)
-        if f.slow:
-            f.slow.name = slow[f.name] = f.name + SLOW_SUFFIX
-            text.add(f.slow)
-    pieces = take_apart(target_machine(machine).emit_object(optimise(text.text(), machine, quick)), host)
-    for name, companion in slow.items():
-        pieces[name] = replace(pieces[name], slow=pieces.pop(companion))
-    return pieces
+    return to_pieces(optimise(to_llvm(list(functions), slots, machine, pipeline), machine, quick), machine)
 
 
 def take_apart(obj: bytes, host: ModuleType) -> dict[str, Piece]:

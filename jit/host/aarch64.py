@@ -11,6 +11,7 @@ from jit.host.aarch64_crypto import RULES as CRYPTO_RULES  # noqa: F401
 TRIPLE = "aarch64-unknown-linux-gnu"
 LEAST_CPU = "generic"
 LEAST_FEATURES: frozenset[str] = frozenset()
+ENV_REGISTER = "x20"  # where stencils have the address of the CPU state
 CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them pc-relative ADRP + ADD
 # ELF for the Arm 64-bit Architecture, 5.7: R_AARCH64_ABS64, MOVW_UABS_G0..G3 (with and without overflow check), CALL26, JUMP26
 RELOC_ABS64 = 257
@@ -100,4 +101,5 @@ def disassemble(code: bytes, address: int) -> str:
     import capstone
 
     engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
+    engine.skipdata = True  # what capstone does not know is shown as bytes
     return "\n".join(f"  {a:#x}: {name} {operands}" for a, _, name, operands in engine.disasm_lite(code, address))

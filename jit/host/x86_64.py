@@ -12,6 +12,7 @@ from jit.host.x86_64_crypto import RULES as CRYPTO_RULES  # noqa: F401
 TRIPLE = "x86_64-unknown-linux-gnu"
 LEAST_CPU = "x86-64-v2"
 LEAST_FEATURES = frozenset(("sse4.2",))
+ENV_REGISTER = "r12"  # where stencils have the address of the CPU state
 CODE_MODEL = "small"
 # R_X86_64_*: how a hole or symbol is written into the code
 RELOC_ABS64, RELOC_ABS32, RELOC_ABS32S, RELOC_ABS16, RELOC_ABS8 = 1, 10, 11, 12, 14
@@ -162,4 +163,5 @@ def disassemble(code: bytes, address: int) -> str:
     import capstone
 
     engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine.skipdata = True  # what capstone does not know is shown as bytes
     return "\n".join(f"  {a:#x}: {name} {operands}" for a, _, name, operands in engine.disasm_lite(code, address))

@@ -10,7 +10,7 @@ from jit.frontend import Decoded
 from jit.ir import Function
 from targets.arm.a64.lift import A64, Insn, Mode, lift
 from targets.arm.a64.row import Row, row
-from targets.arm.a64.table import Decoder
+from targets.arm.a64.table import Decoder, all_rows
 
 EC_FP_ACCESS = 0x07
 
@@ -98,6 +98,11 @@ class A64Frontend:
     def single(self, mode: int) -> bool:
         return Mode.from_key(mode).step
 
+    def missing_feature(self, word: int) -> str:
+        """The feature that would define a word that this CPU does not have; "" where none would."""
+        found = Decoder(r.feature for r in all_rows()).row(word)
+        return found.feature if found else ""
+
     # -- capstone: names and text -----------------------------------------------------------------------------------
     def _cs(self) -> Any:
         if self._capstone is None:
@@ -115,6 +120,6 @@ class A64Frontend:
     def _check_name(self, r: Row, word: int) -> None:
         """Once a row: capstone's name for the word must be among the row's."""
         self._named.add(r)
-        name = self.disassemble(word, 0).split()[0]
+        name = self.disassemble(word, 0).split()[0].partition(".")[0]  # b.eq is b
         if r.oracle != "none" and name != ".inst" and name not in r.capstone and self._warn:
             self._warn(f"capstone calls {word:08x} {name}, the table {r.name}")
