@@ -22,7 +22,7 @@ from jit.codecache import CacheFull, CodeCache
 from jit.frontend import Decoded, Frontend
 from jit.host import host_module
 from jit.ir import Function
-from jit.stencil import Piece, compile_functions, fill
+from jit.stencil import LoadError, Piece, compile_functions, fill
 
 PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
@@ -52,6 +52,7 @@ class CodePage:
     address: int
     single: bool = False
     chain: bool = True
+    live: bool = False  # something of it is translated
     pending: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)  # target: (place, is a link) to patch
 
     @property
@@ -136,6 +137,10 @@ class Baseline:
         self._inserts = {f.name: self._fill_word(own[f.name], {}) for f in inserts}
         self.stops: dict[int, str] = {}  # an insert for each instruction at these offsets in a page
         self.cache.keep()
+        if self.cache.size - self.cache.kept < 2 * CODE_RESERVE:
+            raise ValueError(
+                f"a code cache of {self.cache.size} bytes has no room beside a runtime of {self.cache.kept}"
+            )
 
     # -- runtime ------------------------------------------------------------------------------------------------------
     def _place_runtime(self, functions: list[Function]) -> None:
@@ -150,7 +155,9 @@ class Baseline:
     def _place_at(self, offset: int, piece: Piece) -> None:
         code, place = bytearray(piece.code), self.cache.base + offset
         for fx in piece.fixups:
-            fill(code, fx, self._constant(fx.data) if fx.data else self.symbols.get(fx.name, place), place)
+            if not fx.data and fx.name not in self.symbols:
+                raise LoadError(f"{piece.name} refers to {fx.name!r}, which is not among the runtime functions")
+            fill(code, fx, self._constant(fx.data) if fx.data else self.symbols[fx.name], place)
         self.cache.write[offset : offset + len(code)] = bytes(code)
 
     def _constant(self, data: bytes) -> int:
@@ -239,19 +246,24 @@ class Baseline:
             self.modes_of.setdefault(number, []).append(found)
         return found
 
-    def translate(self, page: CodePage, offset: int) -> None:
-        """Translate from byte `offset` of the page until code that is there, a jump, or the page's end."""
+    def translate(self, page: CodePage, offset: int) -> int:
+        """Translate from byte `offset` of the page until code that is there, a jump, or the page's end.
+
+        Gives the offset behind the last instruction.  CacheFull: the caller must clear().
+        """
         if self.cache.used + CODE_RESERVE > self.cache.size:
             raise CacheFull
         started = perf_counter_ns()
         insns = self._scan(page, offset)
         start = self.cache.reserve(0)
+        page.live = True
         self._emit(page, offset, insns)
         self.stats.translate_ns += perf_counter_ns() - started
         self.stats.blocks += 1
         self.stats.insns += len(insns)
         if self.on_translate:
             self.on_translate(page, offset, [d for d, _, _ in insns], start, self.cache.used)
+        return offset + len(insns) * self.frontend.insn_size
 
     def _scan(self, page: CodePage, offset: int) -> list[tuple[Decoded, list[Code | None], bool]]:
         """Decode the block and compile what it lacks."""
@@ -308,7 +320,8 @@ class Baseline:
             pc += step
         if insns[-1][0].ends not in ("jump", "sync"):
             at = self._go_on(page, pc, start, at, chunks, fixes, constants)
-        at = self._resolve(page, jumps, start, at, chunks, fixes, constants, dict(zip(range(offset, pc, step), entries)))
+        here = dict(zip(range(offset, pc, step), entries, strict=True))
+        at = self._resolve(page, jumps, start, at, chunks, fixes, constants, here)
         for code, fast, pc_fast in slow:
             at = self._append_slow(code, fast, at, pc_fast, chunks, fixes, constants)
         buffer = bytearray(b"".join(chunks))
@@ -399,7 +412,8 @@ class Baseline:
 
     # -- invalidation -------------------------------------------------------------------------------------------------
     def has_code(self, number: int) -> bool:
-        return number in self.modes_of
+        """Whether something of a physical page is translated."""
+        return any(page.live for page in self.modes_of.get(number, ()))
 
     def invalidate(self, number: int, offset: int, size: int) -> bool:
         """Bytes of a page were written: drop its translations if one of them was translated.  True if so."""
@@ -409,6 +423,7 @@ class Baseline:
             if any(page.table[first : last + 1]):
                 ctypes.memset(page.address, 0, PAGE)
                 page.pending.clear()
+                page.live = False
                 self.stats.invalidated += 1
                 hit = True
         return hit
@@ -420,9 +435,8 @@ class Baseline:
             for number in self.modes_of:
                 self.invalidate(number, offset, 4)
 
-    def clear(self) -> list[int]:
-        """Drop all translations (the cache is full); gives the pages that had some."""
-        numbers = list(self.modes_of)
+    def clear(self) -> None:
+        """Drop all translations (the cache is full).  No thread may be in them."""
         self.pages.clear()
         self.modes_of.clear()
         self.tables.clear()
@@ -432,4 +446,3 @@ class Baseline:
             for _, codes in words.values():
                 codes[:] = [None, None]
         self.stats.flushes += 1
-        return numbers

@@ -1,4 +1,4 @@
-"""The reference engine: the same vCPU, with every function and instruction evaluated in Python instead of run natively."""
+"""The reference engine: the same vCPU, with every function and instruction evaluated in Python instead of natively."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from jit.evaluate import Evaluator
 from targets.arm.cpu import SIGNATURES, ArmCpu
-from targets.arm.dispatch import XTLB_PHYSICAL
 from targets.arm.exits import Exit
 from targets.arm.models import Model
 from targets.arm.system import PAGE, Bus, System, runtime_functions
@@ -22,9 +21,7 @@ class ReferenceCpu(ArmCpu):
         self._functions = {f.name: f for f in runtime_functions()}
         self._decoded: dict[tuple[int, int, bool], Any] = {}
         super().__init__(system, bus, index, model)
-        callbacks: dict[str, Callable[..., int | None]] = {
-            name: getattr(self, f"_on_{name}") for name in SIGNATURES
-        }
+        callbacks: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_on_{name}") for name in SIGNATURES}
         callbacks["clock_gettime"] = _clock_gettime
         self.evaluator = Evaluator(self.env, self._functions, callbacks)
 
@@ -57,7 +54,8 @@ class ReferenceCpu(ArmCpu):
         if self.call("fetch_fill", self.get("pc")):
             return "fetch_fault"
         pc, base = self.get("pc"), self.get("pc") & -PAGE
-        number = ctypes.c_uint64.from_address(self._fetch_entry(pc) + XTLB_PHYSICAL).value >> 12
+        number = self._physical_page(pc)
+        assert number is not None, f"no exec TLB entry for {pc:#x}"
         self.set("pc_base", base)
         (word,) = struct.unpack_from("<I", self.system.read_page(number), pc - base)
         self._note_step(word)
@@ -71,9 +69,8 @@ class ReferenceCpu(ArmCpu):
         """Evaluate instructions from env.pc until one leaves its page; gives the continuation to go on at."""
         pc, system = self.get("pc"), self.system
         with system.engine.lock:
-            number = ctypes.c_uint64.from_address(self._fetch_entry(pc) + XTLB_PHYSICAL).value >> 12
-            if not self._in_ram(number):
-                system.rom_hosts[number] = self.bus.find_ram(number * PAGE)
+            number = self._physical_page(pc)
+        assert number is not None, f"no exec TLB entry for {pc:#x}"
         base, offset, mode = pc & -PAGE, pc & (PAGE - 1), self._mode()
         while offset < PAGE:
             (word,) = struct.unpack_from("<I", system.read_page(number), offset)

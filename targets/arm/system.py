@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -82,6 +84,7 @@ class System:
         self.dir_bytes = (pages * 8 + PAGE - 1) & -PAGE
         self.directories = Arena(MODES * self.dir_bytes)
         self.flags = Arena((pages + PAGE - 1) & -PAGE)
+        self.lines = Arena(self.dir_bytes)  # of each page, a bit for each 64 bytes with code that is translated
         self.frontend = A64Frontend(features, log)
         self.inserts = {f.name: f for f in (exceptions.stack_check(), debug_points.breakpoint_check())}
         self.engine = Baseline(
@@ -90,6 +93,8 @@ class System:
         )  # fmt: skip
         self.cpus: list[Any] = []
         self.rom_hosts: dict[int, int] = {}  # host addresses of code pages outside the main RAM
+        self.closed = False  # True while the code cache is emptied: no CPU may be in it
+        self._emptying = threading.Lock()
 
     def read_page(self, number: int) -> bytes:
         """A physical page's bytes."""
@@ -99,27 +104,45 @@ class System:
         return ctypes.string_at(self.rom_hosts[number], PAGE)
 
     # -- code pages ---------------------------------------------------------------------------------------------------
-    def code_page(self, number: int, mode: int) -> CodePage:
-        """The code page for a physical page in a mode; new ones enter the directory and become write-protected."""
-        page = self.engine.pages.get((number, mode))
+    def _index(self, number: int) -> int | None:
+        """Which page of the main RAM a physical page is."""
+        index = number - self.ram.base // PAGE
+        return index if 0 <= index < self.ram.size // PAGE else None
+
+    def code_at(self, number: int, mode: int, offset: int) -> CodePage:
+        """The code page of a physical page in a mode, with code at this offset.  Callers hold the engine's lock.
+
+        CacheFull: none of what was to be made is there; drop_all() once the lock is free again.
+        """
+        engine = self.engine
+        page = engine.pages.get((number, mode))
+        index = self._index(number)
         if page is None:
-            page = self.engine.page(number, mode)
-            index = number - self.ram.base // PAGE
-            if 0 <= index < self.ram.size // PAGE:
+            page = engine.page(number, mode)
+            if index is not None:
                 slot = self.directories.base + mode * self.dir_bytes + index * 8
                 ctypes.c_uint64.from_address(slot).value = page.address
-        self._protect(number)
+        if not page.table[offset >> 2]:
+            if index is not None:
+                self._protect(number, index)  # before the words are read
+            end = engine.translate(page, offset)
+            if index is not None:
+                first, last = offset >> 6, (end - 1) >> 6
+                ctypes.c_uint64.from_address(self.lines.base + index * 8).value |= (2 << last) - (1 << first)
         return page
 
-    def _protect(self, number: int) -> None:
-        index = number - self.ram.base // PAGE
-        if not 0 <= index < self.ram.size // PAGE:
-            return
+    def _protect(self, number: int, index: int) -> None:
+        """Stores to the page take the slow path, and tell `written` where they hit one of its lines of code."""
         flag = ctypes.c_uint8.from_address(self.flags.base + index)
         if not flag.value & CODE_FLAG:
             flag.value |= CODE_FLAG
             for cpu in self.cpus:
                 cpu.protect_page(number * PAGE)
+
+    def _unprotect(self, index: int) -> None:
+        """The page has no translations left.  The CPUs' TLBs find out at the next store."""
+        ctypes.c_uint64.from_address(self.lines.base + index * 8).value = 0
+        ctypes.c_uint8.from_address(self.flags.base + index).value &= ~CODE_FLAG
 
     def written(self, address: int, size: int) -> None:
         """Physical memory was written behind the CPUs' back, or in a page that holds code."""
@@ -129,17 +152,46 @@ class System:
                 number, offset = divmod(address, PAGE)
                 length = min(end - address, PAGE - offset)
                 if self.engine.has_code(number) and self.engine.invalidate(number, offset, length):
+                    index = self._index(number)
+                    if index is not None and not self.engine.has_code(number):
+                        self._unprotect(index)
                     for cpu in self.cpus:
                         cpu.attend()
                 address += length
 
-    def drop_all(self) -> None:
-        """The cache is full: start with an empty one."""
+    # -- a full cache -------------------------------------------------------------------------------------------------
+    def drop_all(self, by: Any) -> None:
+        """The cache is full: start with an empty one.
+
+        `by` is the CPU that found out: not in native code, and without the engine's lock, which callbacks from native
+        code of other CPUs need before these can come out.
+        """
+        flushes = self.engine.stats.flushes
+        with self._emptying:
+            if self.engine.stats.flushes != flushes:
+                return  # another CPU was faster
+            self.closed = True
+            try:
+                while others := [cpu for cpu in self.cpus if cpu.inside and cpu is not by]:
+                    for cpu in others:
+                        cpu.kick()
+                    time.sleep(0.0002)
+                with self.engine.lock:
+                    self._empty()
+            finally:
+                self.closed = False
+
+    def _empty(self) -> None:
         self.engine.clear()
-        self.directories.clear()
-        self.flags.clear()
+        for arena in (self.directories, self.flags, self.lines):
+            arena.clear()
         for cpu in self.cpus:
             cpu.forget_code()
+
+    def wait_open(self) -> None:
+        """Until the code cache is no longer being emptied."""
+        with self._emptying:
+            pass
 
 
 __all__ = ["Arena", "Bus", "CacheFull", "MainRam", "System", "runtime_functions"]
