@@ -128,7 +128,7 @@ def test_the_demo_guest_is_what_its_source_says(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("qemu-system-aarch64") is None, reason="needs qemu-system-arm")
 def test_the_demo_guest_on_qemu() -> None:
-    arguments = ["-M", "virt", "-cpu", "cortex-a57", "-nographic", "-kernel", str(demo_path())]
+    arguments = ["-M", "virt", "-cpu", "cortex-a57", "-nic", "none", "-nographic", "-kernel", str(demo_path())]
     play_demo(pexpect.spawn("qemu-system-aarch64", arguments, timeout=20, encoding="utf-8", echo=False))
 
 
