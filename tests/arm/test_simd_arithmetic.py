@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from targets.arm.a64 import simd_by_element, simd_scalar, simd_three_different, simd_three_same
+from targets.arm.a64 import (
+    simd_across_lanes,
+    simd_by_element,
+    simd_modified_immediate,
+    simd_permute_copy,
+    simd_scalar,
+    simd_shift_immediate,
+    simd_three_different,
+    simd_three_same,
+    simd_two_reg_misc,
+)
 from targets.arm.a64.row import Row
 from tests.arm.differential import Campaign, describe, differences, random_word
 from tests.arm.harness import DATA_SIZE, State
@@ -16,7 +26,11 @@ from tests.arm.oracle_bugs import explained
 from tests.arm.test_fp import triple
 
 CASES = {"baseline": 40, "reference": 4}
-ROWS = [r for m in (simd_three_same, simd_three_different, simd_by_element, simd_scalar) for r in m.ROWS]
+MODULES = (
+    simd_three_same, simd_three_different, simd_two_reg_misc, simd_across_lanes, simd_by_element, simd_shift_immediate,
+    simd_modified_immediate, simd_permute_copy, simd_scalar,
+)  # fmt: skip
+ROWS = [r for m in MODULES for r in m.ROWS]
 ZEROS = bytes(DATA_SIZE)
 
 
