@@ -23,7 +23,7 @@ from targets.arm.exits import Event, Exit
 from targets.arm.state import guarded_callback
 
 IL = 1 << 25
-EC_UNKNOWN, EC_ILLEGAL_STATE, EC_SVC, EC_PC_ALIGNMENT, EC_SP_ALIGNMENT = 0x00, 0x0E, 0x15, 0x22, 0x26
+EC_UNKNOWN, EC_ILLEGAL_STATE, EC_SVC, EC_SP_ALIGNMENT = 0x00, 0x0E, 0x15, 0x26
 # Vector offsets: by kind, and by where the exception comes from (D1.3.4, table of vector offsets)
 SYNC, IRQ, FIQ = 0x000, 0x080, 0x100
 FROM_SP0, FROM_SPX, FROM_LOWER = 0x000, 0x200, 0x400
@@ -243,14 +243,9 @@ def _synchronous(b: Builder, syndrome: Value) -> None:
 
 
 def _illegal_state(b: Builder) -> None:
-    """PSTATE.IL makes every instruction an Illegal Execution state exception; a misaligned pc comes before that."""
-    pc = b.ldenv(ENV.pc, I64)
-
-    def misaligned() -> None:
-        b.stenv(ENV.far_el1, pc)
-        _synchronous(b, b.const(EC_PC_ALIGNMENT << 26 | IL))
-
-    b.when((pc & 3).ne(0), misaligned, likely=False)
+    """PSTATE.IL makes every instruction an Illegal Execution state exception, once it has been fetched."""
+    status = b.call("fetch_fill", b.ldenv(ENV.pc, I64), type=I64)
+    b.leave_if(status.ne(0), "fetch_fault")
     _synchronous(b, b.const(EC_ILLEGAL_STATE << 26 | IL))
 
 
