@@ -45,11 +45,13 @@ venv_package() {
 
 # make_environment WHAT: .venv with xemu installed from here, WHAT being "." or ".[test]".
 make_environment() {
-    # A cut-off installation leaves no mark and is made anew.
+    # A cut-off installation leaves no mark and is made anew. What has the test extra has everything.
     mark=.venv/made-for-$(printf '%s' "$1" | tr -dc 'a-z.')
-    if [ "$mark" -nt pyproject.toml ] && .venv/bin/python -c ''; then
-        return
-    fi
+    for made in "$mark" .venv/made-for-.test; do
+        if [ "$made" -nt pyproject.toml ] && .venv/bin/python -c ''; then
+            return
+        fi
+    done
     say "xemu: making the Python environment in .venv"
     "$(find_python)" -m venv .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check -e "$1"
