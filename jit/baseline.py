@@ -128,7 +128,8 @@ class Baseline:
         # called after each translation with (page, offset, instructions, start and end of the host code in the cache)
         self.on_translate: Callable[[CodePage, int, list[Decoded], int, int], None] | None = None
         self.chain = True  # False: every block leaves through lookup, for tracing
-        self.on_stencil: Callable[[Function], None] | None = None  # called with each function before it is compiled
+        # called with each function before it is compiled ("op") and behind the passes ("op_opt")
+        self.on_stencil: Callable[[str, Function], None] | None = None
         self._place_runtime(list(runtime))
         inserts = list(inserts)
         own = compile_functions([poll, link, *inserts], slots)
@@ -190,14 +191,17 @@ class Baseline:
             key = self._key(d, mode, near)  # known for sure only once the shape has been lifted
             if key in self._pieces:
                 continue
+            f.name = f"{f.name} #{len(self._pieces) + len(functions)}"
             if self.on_stencil:
-                self.on_stencil(f)
-            f.name = f"s{len(self._pieces) + len(functions)}"
+                self.on_stencil("op", f)
             names[f.name] = key
             functions.append(f)
         started = perf_counter_ns()
         for name, piece in compile_functions(functions, self.slots, quick=True).items() if functions else ():
             self._pieces[names[name]] = piece
+        if self.on_stencil:
+            for f in functions:
+                self.on_stencil("op_opt", f)
         self.stats.compile_ns += perf_counter_ns() - started
         self.stats.stencils = len(self._pieces)
 

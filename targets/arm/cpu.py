@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jit.codecache import CacheFull
-from targets.arm import debug, debug_points, mmu, sysregs
+from targets.arm import debug, debug_points, mmu, sysregs, trace
 from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
 from targets.arm.env import ENV, SLOTS
@@ -124,10 +124,10 @@ class ArmCpu:
     def run(self) -> Exit:
         """Execute guest code until an exit that the caller must handle."""
         field = ctypes.c_uint32.from_address(self.env + ENV.exit_reason)
-        start = self._lookup
+        start, reason = self._lookup, Exit.NONE
         while True:
             if self.trace_blocks:
-                start = self._trace(start)
+                start = self._trace(start, reason != Exit.TRANSLATE)
             self._native(start)
             if self.failure is not None:
                 failure, self.failure = self.failure, None
@@ -158,14 +158,16 @@ class ArmCpu:
         self._enter(self.env, start)
         self.inside = False
 
-    def _trace(self, start: int) -> int:
+    def _trace(self, start: int, new: bool) -> int:
         """`-d exec`: log where code is entered, and have native code come back at the next look-up or loop.
 
+        new: it is not the same place again, now that there is code for it.
         The way in leaves out the check that would come back at once; interrupts are therefore taken here.
         """
         if start != self._lookup:
             return start
-        self.log("exec", f"CPU {self.index}: {self.get('pc'):#x} EL{self.get('el')}")
+        if new:
+            self.log("exec", self.trace_text())
         symbols, lines, daif = self.system.engine.symbols, self.get("irq_lines"), self.get("daif")
         self.set("stop_request", 1)
         self.attend()
@@ -174,6 +176,9 @@ class ArmCpu:
         if lines & 1 and not daif & 2:
             return symbols["take_irq"]
         return symbols["lookup_miss"]
+
+    def trace_text(self) -> str:
+        return f"CPU {self.index}: {self.get('pc'):#x} EL{self.get('el')}"
 
     def _step(self) -> int:
         """Software step: the code of the one instruction at env.pc, or of its fetch fault."""
@@ -189,6 +194,7 @@ class ArmCpu:
                     number = self._physical_page(pc)
                     if number is None:
                         continue  # another CPU emptied the cache just now
+                    system.fetch_pc = pc
                     page = system.code_at(number, self._mode() | STEP_MODE, offset)
                     self._note_step(*struct.unpack_from("<I", system.read_page(number), offset))
                     return system.engine.cache.base + page.table[offset >> 2]
@@ -207,6 +213,7 @@ class ArmCpu:
                 number = self._physical_page(pc)
                 if number is None:
                     return  # another CPU emptied the cache just now: look the address up again
+                system.fetch_pc = pc
                 page = system.code_at(number, self._mode(), pc & (PAGE - 1))
                 _U64.from_address(self._fetch_entry(pc) + XTLB_TABLE).value = page.address
         except CacheFull:
@@ -300,31 +307,15 @@ class ArmCpu:
             self.timer_changed()
         elif kind == Event.DEBUG:
             self._breakpoints_changed()
-        elif kind == Event.EXCEPTION:
-            self.log("int", self._exception_text(value))
-        elif kind == Event.UNKNOWN_REGISTER:
-            self.log("unimp", f"{self.get('pc_base') | self.get('pc_off'):#x}: {describe_access(value)}")
         elif kind == Event.SEND_EVENT:
             for cpu in self.system.cpus:
                 cpu.set("event_register", 1)
                 cpu.wake()
+        elif told := trace.describe(self, kind, value):
+            self.log(*told)
 
     def _breakpoints_changed(self) -> None:
         """Code at the page offset of an enabled breakpoint gets a check before it, and keeps that for good."""
         with self.system.engine.lock:
             for offset in debug_points.page_offsets(self.get):
                 self.system.engine.insert_at(offset, "breakpoint_check")
-
-    def _exception_text(self, offset: int) -> str:
-        kind = {0: "synchronous", 0x80: "IRQ", 0x100: "FIQ", 0x180: "SError"}[offset & 0x180]
-        text = f"CPU {self.index}: {kind} exception to EL1, return to {self.get('elr_el1'):#x}"
-        text += f", SPSR {self.get('spsr_el1'):#x}"
-        if kind == "synchronous":
-            text += f", ESR {self.get('esr_el1'):#x} (EC {self.get('esr_el1') >> 26:#x}), FAR {self.get('far_el1'):#x}"
-        return text
-
-
-def describe_access(iss: int) -> str:
-    """An unknown system register access from the ISS of exception class 0x18."""
-    name = f"S{iss >> 20 & 3}_{iss >> 14 & 7}_C{iss >> 10 & 15}_C{iss >> 1 & 15}_{iss >> 17 & 7}"
-    return f"{'MRS' if iss & 1 else 'MSR'} of {name}, which is not implemented"

@@ -73,7 +73,7 @@ _ROWS = [
     ("irq_lines", I32, 1),  # bit 0 IRQ, bit 1 FIQ
     ("exit_reason", I32, 1),  # targets/arm/exits.py
     ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
-    ("trace", I32, 1),  # not 0: report each exception through callback `event` (-d int)
+    ("trace", I32, 1),  # what is reported through callback `event`: targets/arm/trace.py
     ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
     ("peers", I32, 1),  # how many other CPUs the machine has: TLBI of the inner shareable domain goes to them
     # software step: an instruction is being stepped; ISV and EX of the next step exception's syndrome
@@ -127,6 +127,7 @@ _ROWS = [
     ("slot_used", I64, 16),
     ("slot_large", I64, 32),
     ("timespec", I64, 2),
+    ("trace_more", I64, 2),  # what a report has beside its value
     # counters for -d stats
     ("n_tlb_miss", I64, 1),
     ("n_fetch_miss", I64, 1),

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from jit.ir import Builder, Function, Value
 from jit.types import I8, I32, I64
-from targets.arm import debug
+from targets.arm import debug, trace
 from targets.arm.env import ENV
 from targets.arm.exits import Event, Exit
 from targets.arm.state import guarded_callback
@@ -102,7 +102,7 @@ def _enter_el1(b: Builder, kind: int) -> None:
     b.when(lower | new_pan.ne(pan), lambda: _drop(b.call("set_privilege")), likely=True)
     b.stenv(ENV.pc, (b.ldenv(ENV.vbar_el1, I64) & ~0x7FF) + offset)
     b.stenv(ENV.n_exception, b.ldenv(ENV.n_exception, I64) + 1)
-    b.when(b.ldenv(ENV.trace, I32).ne(0), lambda: event(b, Event.EXCEPTION, offset & 0x180), likely=False)
+    trace.report(b, trace.EXCEPTIONS, Event.EXCEPTION, offset & 0x180)
     b.goto("lookup")
 
 

@@ -23,11 +23,13 @@ class Exit(IntEnum):
 
 
 class Event(IntEnum):
-    """What native code reports through callback `event(env, kind, value)`."""
+    """What native code reports through callback `event(env, kind, value)`.  *: only while env.trace has the bit."""
 
-    EXCEPTION = 1  # taken: value = vector offset & 0x180; ELR, SPSR, ESR, FAR are set (only while env.trace is set)
-    UNKNOWN_REGISTER = 2  # MRS or MSR of an unknown register; value = ISS of exception class 0x18: `-d unimp`
+    EXCEPTION = 1  # * taken: value = vector offset & 0x180; ELR, SPSR, ESR, FAR are set
+    UNKNOWN_REGISTER = 2  # * MRS or MSR of an unknown register; value = ISS of exception class 0x18
     SEND_EVENT = 3  # SEV: set event_register of every CPU, end their WFE
     BROADCAST_TLBI = 4  # value = tlbi kind | asid << 8 in `scratch`: the other CPUs of the machine must do it too
     TIMER = 5  # a timer was programmed: GenericTimers.update() and deadline()
     DEBUG = 6  # breakpoints, watchpoints or what enables them changed
+    MMU = 7  # * value = targets.arm.trace.Mmu
+    UNDEFINED = 8  # * value = a word that no row of this CPU defines, at pc_base + pc_off

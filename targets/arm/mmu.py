@@ -30,6 +30,7 @@ from targets.arm.env import ENV
 from targets.arm.slow_access import CACHE, IL, same_level, set_fault
 from targets.arm.state import address, cold, get, guarded_callback, put, run, shr
 from targets.arm.tlb import SLOTS, SLOTS_BYTES
+from targets.arm.trace import Mmu, report_mmu
 
 EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT = 0x20, 0x22
 
@@ -96,6 +97,7 @@ def _fetch_entry(b: Builder, pc: Value, walked: Value) -> Value:
         b.st(at, pc & -4096)
         b.st(b.ptradd(at, XTLB_TABLE), table)
         b.st(b.ptradd(at, XTLB_PHYSICAL), page)
+        report_mmu(b, Mmu.FETCH, pc, walked)
         b.when(walked.uge(tlb.SIZE_2M), lambda: run(b, "note_block", pc, walked), likely=False)
         tlb.note_low_global(b, pc, walked)
         return b.const(0)

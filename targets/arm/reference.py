@@ -68,6 +68,8 @@ class ReferenceCpu(ArmCpu):
     def _instructions(self) -> str:
         """Evaluate instructions from env.pc until one leaves its page; gives the continuation to go on at."""
         pc, system = self.get("pc"), self.system
+        if self.trace_blocks:
+            self.log("exec", self.trace_text())
         with system.engine.lock:
             number = self._physical_page(pc)
         assert number is not None, f"no exec TLB entry for {pc:#x}"

@@ -15,6 +15,7 @@ from targets.arm.access import ADDEND, ALIGNED, ATOMIC, PAGE_MASK, READ_TOO, TAG
 from targets.arm.env import ENV
 from targets.arm.state import address, cold, count, flag, get, guarded_callback, null, put, run, shl, shr
 from targets.arm.tlb import CODE, DEVICE_MEMORY, MMIO, PAGE_INFO, READ_ONLY, SLOW
+from targets.arm.trace import Mmu, report_mmu
 
 PAGE = 4096
 
@@ -40,6 +41,7 @@ def same_level(b: Builder) -> Value:
 def set_fault(b: Builder, va: Value, syndrome: Value) -> Value:
     put(b, "fault_va", va)
     put(b, "fault_esr", syndrome)
+    report_mmu(b, Mmu.FAULT, va, syndrome)
     return b.const(1)
 
 
@@ -137,6 +139,7 @@ def _fill(b: Builder, va: Value, desc: Value, at: Value, walked: Value) -> None:
     b.st(b.ptradd(at, TAG_WRITE), b.select(has(rights, 2), tag | slow_write, b.const(-1)))
     b.st(b.ptradd(at, ADDEND), b.ptradd(host, 0 - tag))
     b.st(b.ptradd(at, PAGE_INFO), page | info)
+    report_mmu(b, Mmu.DATA, va, walked)
     b.when(get(b, "peers").ne(0), lambda: run(b, "recheck_code", at), likely=False)
     b.when(walked.uge(tlb.SIZE_2M), lambda: run(b, "note_block", va, walked), likely=False)
     tlb.note_low_global(b, va, walked)

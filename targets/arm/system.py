@@ -92,6 +92,8 @@ class System:
             CodeCache(cache_size), self.inserts.values(),
         )  # fmt: skip
         self.cpus: list[Any] = []
+        self.fetch_pc = 0  # what code_at is called for: virtual, for the debug log alone
+        self.told: set[Any] = set()  # what the debug log says only once
         self.rom_hosts: dict[int, int] = {}  # host addresses of code pages outside the main RAM
         self.closed = False  # True while the code cache is emptied: no CPU may be in it
         self._emptying = threading.Lock()

@@ -26,6 +26,7 @@ from targets.arm.access import ENTRY_BITS, PAGE_MASK, TAG_READ, TAG_WRITE, TLB_B
 from targets.arm.dispatch import XTLB_BITS, XTLB_SIZE
 from targets.arm.env import ENV
 from targets.arm.state import cold, get, put, run, shl, shr
+from targets.arm.trace import Mmu, report_mmu
 from targets.arm.walk import NOT_GLOBAL, SCTLR_M, SIZE_2M, SIZE_SHIFT, TCR_A1, TCR_AS, granule
 
 SLOTS = 16
@@ -141,6 +142,7 @@ def claim_slot() -> Function:
         _, slot, _ = b.loop((b.const(0), b.const(0), b.const(-1)), later)
         b.call("flush_slot", slot)
         b.stenv(_indexed(b, "slot_asid", slot), key)
+        report_mmu(b, Mmu.SLOT, slot, key)
         return slot
 
     slot = b.cond(found.ne(0), lambda: found.ctz(), oldest, likely=True)
@@ -179,6 +181,7 @@ def clear_filter() -> Function:
 def tlbi_all() -> Function:
     """TLBI VMALLE1; also for whoever changes SCTLR_EL1, TCR_EL1 or MAIR_EL1 (then set_regime)."""
     b = Builder("tlbi_all")
+    report_mmu(b, Mmu.ALL)
     slot = get(b, "slot")
     key = b.ldenv(_indexed(b, "slot_asid", slot), I64)
     for name in ("slot_asid", "slot_used"):
@@ -198,6 +201,7 @@ def _effective(b: Builder, asid: Value) -> Value:
 def tlbi_asid() -> Function:
     """TLBI ASIDE1.  Global entries of that slot go too, which is allowed."""
     b = Builder("tlbi_asid", args=(I64,))
+    report_mmu(b, Mmu.ASID, b.args[0])
     key = _effective(b, b.args[0]) | KEY_VALID
     found = _matches(b, _all(b, "slot_asid"), key)
     slot = found.ctz()
@@ -233,6 +237,7 @@ def tlbi_va() -> Function:
     """TLBI VAE1, VALE1 (va, asid).  Another slot has the page only if it is global."""
     b = Builder("tlbi_va", args=(I64, I64))
     va, asid = b.args
+    report_mmu(b, Mmu.PAGE, va, asid)
     own = _matches(b, _all(b, "slot_asid"), _effective(b, asid) | KEY_VALID)
     others = b.select(va.bit(55), _live(b), get(b, "low_global"))
     each_bit(b, own | others, lambda slot: run(b, "drop_page", slot, va))
@@ -244,6 +249,7 @@ def tlbi_va_all_asid() -> Function:
     """TLBI VAAE1, VAALE1 (va)."""
     b = Builder("tlbi_va_all_asid", args=(I64,))
     (va,) = b.args
+    report_mmu(b, Mmu.PAGE_OF_ALL, va)
     each_bit(b, _live(b), lambda slot: run(b, "drop_page", slot, va))
     b.ret()
     return b.function

@@ -1,4 +1,4 @@
-"""The translator's debug log: `-d in_asm,op,op_opt,out_asm,exec,int,stats` for -accel tcg."""
+"""The debug log of -accel tcg: what the translator and its CPUs tell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from jit.baseline import CodePage
 from jit.frontend import Decoded
 from jit.host import host_module
 from jit.ir import Function
+from jit.text import to_text
+from targets.arm import trace
+from targets.arm.a64.lift import PAGE, Mode
+from targets.arm.statistics import report
 from xemu.cli import log
 
 if TYPE_CHECKING:
@@ -30,8 +34,12 @@ def attach(system: System, machine: Machine) -> None:
 
 def attach_cpu(cpu: ArmCpu) -> None:
     cpu.log = log.write
-    cpu.set("trace", int(log.enabled("int")))
+    bits = (("int", trace.EXCEPTIONS), ("mmu", trace.MMU), ("unimp", trace.UNIMPLEMENTED))
+    cpu.set("trace", sum(bit for item, bit in bits if log.enabled(item)))
     cpu.trace_blocks = log.enabled("exec")
+
+
+_STAGES = {"op": "OP", "op_opt": "OP after the passes"}
 
 
 class _Writer:
@@ -42,25 +50,22 @@ class _Writer:
         """Guest and host code of one translation."""
         step, front = self._system.frontend.insn_size, self._system.frontend
         if log.enabled("in_asm"):
-            lines = [f"IN: page {page.number * 4096:#x} mode {page.mode:#x}"]
+            pc = self._system.fetch_pc
+            mode = Mode.from_key(page.mode)
+            lines = [f"IN: {pc:#x}, physical {page.number * PAGE + offset:#x}, EL{mode.el}"]
             for k, d in enumerate(insns):
-                lines.append(f"  {offset + k * step:#05x}: {d.word:08x}  {front.disassemble(d.word, offset + k * step)}")
+                address = pc + k * step
+                lines.append(f"  {address:#x}: {d.word:08x}  {front.disassemble(d.word, address)}")
             log.write("in_asm", "\n".join(lines))
         if log.enabled("out_asm"):
             cache = self._system.engine.cache
             text = host_module().disassemble(bytes(cache.write[start:end]), cache.base + start)
             log.write("out_asm", f"OUT: {end - start} bytes\n{text}")
 
-    def stencil(self, function: Function) -> None:
-        """IR of a shape that is new."""
-        from jit.passes import run_pipeline
-        from jit.text import to_text
-
-        log.write("op", f"OP: {to_text(function)}")
-        if log.enabled("op_opt"):
-            log.write("op_opt", f"OP after the passes: {to_text(run_pipeline(function))}")
+    def stencil(self, stage: str, function: Function) -> None:
+        """IR of a shape that is new: as the semantics emit it, and behind the passes."""
+        if log.enabled(stage):
+            log.write(stage, f"{_STAGES[stage]}: {to_text(function)}")
 
     def statistics(self) -> None:
-        from targets.arm.statistics import report
-
         log.write("stats", report(self._system))

@@ -11,12 +11,12 @@ from xemu.errors import UserError
 
 ITEMS = {
     "in_asm": "guest instructions of each block that is translated",
-    "op": "IR of each block as the semantics emit it",
-    "op_opt": "IR of each block after the passes",
+    "op": "IR of each new shape of instruction, as the semantics emit it",
+    "op_opt": "the same after the passes",
     "out_asm": "host code of each block",
     "int": "exceptions and interrupts the guest takes",
-    "mmu": "page-table walks, TLB fills and flushes",
-    "exec": "each block that is executed (a lot)",
+    "mmu": "translations that enter a TLB, faults, TLB flushes",
+    "exec": "each block that is executed (a lot, and slow)",
     "unimp": "things a guest uses that are not implemented",
     "guest_errors": "things a guest does that hardware would not allow",
     "stats": "figures about translation and execution, at the end",

@@ -8,14 +8,20 @@ from typing import Any
 
 from jit.frontend import Decoded
 from jit.ir import Function
+from jit.types import I32
+from targets.arm import trace
 from targets.arm.a64.lift import A64, Insn, Mode, lift
 from targets.arm.a64.row import Row, row
 from targets.arm.a64.table import Decoder, all_rows
+from targets.arm.env import ENV
+from targets.arm.exits import Event
 
 EC_FP_ACCESS = 0x07
 
 
 def _undefined(b: A64, i: Insn) -> None:
+    b.stenv(ENV.pc_off, b.pc_offset(I32))
+    trace.report(b, trace.UNIMPLEMENTED, Event.UNDEFINED, i.word)
     b.undefined()
 
 
@@ -24,14 +30,12 @@ def _fp_access_trap(b: A64, i: Insn) -> None:
     b.raise_exception(EC_FP_ACCESS << 26 | 1 << 25 | 1 << 24 | 0xE << 20)
 
 
-UNDEFINED = row("UNDEFINED", "x" * 32, _undefined, ends="jump", oracle="none")
+UNDEFINED = row("UNDEFINED", "word:32", _undefined, holes="word", ends="jump", oracle="none")
 FP_TRAP = row("FP access trap", "x" * 32, _fp_access_trap, ends="jump", oracle="none")
 
 
 def _displacement(r: Row, fields: Mapping[str, int]) -> int | None:
     """Byte distance of a pc-relative branch: fields imm26, imm19 or imm14, in words."""
-    if r.ends not in ("jump", "branch"):
-        return None
     for name, width in (("imm26", 26), ("imm19", 19), ("imm14", 14)):
         if name in fields:
             half = 1 << (width - 1)
@@ -59,6 +63,7 @@ class A64Frontend:
         self.decoder = Decoder(features)
         self._lifted: dict[tuple[Any, ...], A64] = {}
         self._mode_matters: dict[Any, int] = {}
+        self._shapes: dict[tuple[Row, int], tuple[Row, tuple[int, ...]]] = {}
         self._named: set[Row] = set()
         self._warn = warn
         self._capstone: Any = None
@@ -69,11 +74,19 @@ class A64Frontend:
             r = UNDEFINED
         elif r.needs == "fp" and not Mode.from_key(mode).fp:
             r = FP_TRAP
-        fields = r.split(word)
         if self._warn and r not in self._named:
             self._check_name(r, word)
         before = ("stack_check",) if r.oracle != "none" and _checks_stack(word) else ()
-        return Decoded(word, (r, r.shape(fields)), r.ends, _displacement(r, fields), SimpleNamespace(**fields), before)
+        displacement = _displacement(r, r.split(word)) if r.ends in ("jump", "branch") else None
+        return Decoded(word, self._shape(r, word), r.ends, displacement, None, before)
+
+    def _shape(self, r: Row, word: int) -> tuple[Row, tuple[int, ...]]:
+        """The shape of a word; equal shapes are one object."""
+        bits = (r, word & r.shape_bits)
+        found = self._shapes.get(bits)
+        if found is None:
+            found = self._shapes[bits] = (r, r.shape(r.split(word)))
+        return found
 
     def lift(self, decoded: Decoded, mode: int, near: bool) -> Function:
         return self._stencil(decoded, mode, near).function
@@ -89,7 +102,7 @@ class A64Frontend:
         return found
 
     def holes(self, decoded: Decoded, mode: int, near: bool) -> Mapping[str, int]:
-        fields = decoded.detail
+        fields = SimpleNamespace(**decoded.key[0].split(decoded.word))  # type: ignore[index]
         return {name: fn(fields) for name, fn in self._stencil(decoded, mode, near).holes.items()}
 
     def shape_mode(self, decoded: Decoded, mode: int) -> int:

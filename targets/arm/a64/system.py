@@ -11,7 +11,7 @@ from typing import Any
 
 from jit.ir import Value
 from jit.types import I8, I32, I64, vec
-from targets.arm import access, mmu
+from targets.arm import access, mmu, trace
 from targets.arm import sysreg_effects as fx
 from targets.arm.a64.lift import A64, Insn
 from targets.arm.a64.row import Row, row
@@ -124,7 +124,9 @@ def _write_own(b: A64, i: Insn, reg: SysReg, value: Value) -> bool:
 
 def unknown_register(b: A64, i: Insn, *, read: bool) -> None:
     """UNDEFINED, with a note for whoever wonders what the guest misses."""
-    event(b, Event.UNKNOWN_REGISTER, i.hole("syndrome", lambda f: _syndrome(f, read), 0, (1 << 32) - 1))
+    b.stenv(ENV.pc_off, b.pc_offset(I32))
+    syndrome = i.hole("syndrome", lambda f: _syndrome(f, read), 0, (1 << 32) - 1)
+    trace.report(b, trace.UNIMPLEMENTED, Event.UNKNOWN_REGISTER, syndrome)
     b.undefined()
 
 
