@@ -87,11 +87,16 @@ class Row:
     value: int = field(init=False)
     parts: tuple[Part, ...] = field(init=False)
     shape_parts: tuple[Part, ...] = field(init=False)
+    shape_bits: int = field(init=False)  # the bits of a word that its shape depends on
+    _cuts: tuple[tuple[str, int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         mask, value, parts = parse_layout(self.layout)
         shape = tuple(p for p in parts if not self.is_hole(p.name))
-        for name, v in (("mask", mask), ("value", value), ("parts", parts), ("shape_parts", shape)):
+        bits = sum(((1 << p.width) - 1) << p.low for p in shape)
+        cuts = tuple((p.name, p.low, (1 << p.width) - 1) for p in parts)
+        derived = {"mask": mask, "value": value, "parts": parts, "shape_parts": shape, "shape_bits": bits, "_cuts": cuts}
+        for name, v in derived.items():
             object.__setattr__(self, name, v)
 
     def is_hole(self, name: str) -> bool:
@@ -101,7 +106,7 @@ class Row:
 
     def split(self, word: int) -> dict[str, int]:
         """The fields of a word by name."""
-        return {p.name: (word >> p.low) & ((1 << p.width) - 1) for p in self.parts}
+        return {name: word >> low & mask for name, low, mask in self._cuts}
 
     def matches(self, word: int) -> bool:
         return word & self.mask == self.value and (self.where is None or self.where(self.split(word)))
@@ -109,7 +114,8 @@ class Row:
     def shape(self, fields: Mapping[str, int]) -> tuple[int, ...]:
         """What of the fields changes the code."""
         return tuple(
-            self.shape_of[p.name](fields[p.name]) if p.name in self.shape_of else fields[p.name] for p in self.shape_parts
+            self.shape_of[p.name](fields[p.name]) if p.name in self.shape_of else fields[p.name]
+            for p in self.shape_parts
         )
 
 
