@@ -37,9 +37,25 @@ class Code:
     pc: tuple[tuple[int, str, int], ...]  # (offset, format, addend): the instruction's offset in its page
     taken: tuple[int, ...]  # offsets of 32-bit displacements to the branch target
     constants: tuple[tuple[int, int], ...]  # (offset, address + addend) of pc-relative operands
-    falls: bool
     exits: tuple[int, ...] = ()  # offsets of 32-bit displacements: to the slow path, and in one to what is behind
     slow: Code | None = None  # the slow path, placed behind the block
+
+
+@dataclass(slots=True, eq=False)
+class _Plan:
+    """How a stencil is filled: its bytes, what goes into its holes (pack_into, offset, name, addend, mask), and the rest.
+
+    The rest is that of `Code`.  piece: kept alive, because plans are found by its identity.
+    """
+
+    data: bytes
+    holes: list[tuple[Callable[..., None], int, str, int, int]]
+    pc: tuple[tuple[int, str, int], ...]
+    taken: tuple[int, ...]
+    constants: tuple[tuple[int, int], ...]
+    exits: tuple[int, ...]
+    slow: _Plan | None
+    piece: Piece
 
 
 @dataclass(slots=True, eq=False)
@@ -124,6 +140,7 @@ class Baseline:
         self._pieces: dict[Any, Piece] = {}
         self._words: dict[int, dict[int, tuple[Decoded, list[Code | None]]]] = {}
         self._constants: dict[bytes, int] = {}
+        self._plans: dict[int, _Plan] = {}
         self.symbols: dict[str, int] = {}
         # called after each translation with (page, offset, instructions, start and end of the host code in the cache)
         self.on_translate: Callable[[CodePage, int, list[Decoded], int, int], None] | None = None
@@ -133,9 +150,9 @@ class Baseline:
         self._place_runtime(list(runtime))
         inserts = list(inserts)
         own = compile_functions([poll, link, *inserts], slots)
-        self._link_code = self._fill_word(own[link.name], {})
-        self._poll_code = self._fill_word(own[poll.name], {})
-        self._inserts = {f.name: self._fill_word(own[f.name], {}) for f in inserts}
+        self._link_code = self._fill_word(self._plan(own[link.name], False), {})
+        self._poll_code = self._fill_word(self._plan(own[poll.name], False), {})
+        self._inserts = {f.name: self._fill_word(self._plan(own[f.name], False), {}) for f in inserts}
         self.stops: dict[int, str] = {}  # an insert for each instruction at these offsets in a page
         self.cache.keep()
         if self.cache.size - self.cache.kept < 2 * CODE_RESERVE:
@@ -210,11 +227,16 @@ class Baseline:
         if code is None:
             piece = self._pieces[self._key(d, mode, near)]
             self.stats.shapes.add(d.key)
-            code = codes[near] = self._fill_word(piece, self.frontend.holes(d, mode, near))
+            code = codes[near] = self._fill_word(self._plan(piece, False), self.frontend.holes(d, mode, near))
         return code
 
-    def _fill_word(self, piece: Piece, values: Mapping[str, int], slow: bool = False) -> Code:
+    def _plan(self, piece: Piece, slow: bool) -> _Plan:
+        """What there is to do for each word of a stencil, and the bytes with all else done."""
+        plan = self._plans.get(id(piece))
+        if plan is not None:
+            return plan
         data = bytearray(piece.code)
+        holes: list[tuple[Callable[..., None], int, str, int, int]] = []
         pc: list[tuple[int, str, int]] = []
         taken: list[int] = []
         constants: list[tuple[int, int]] = []
@@ -233,10 +255,21 @@ class Baseline:
             elif fx.name == "NEXT":
                 fill(data, fx, len(data), 0)  # relative to the piece itself, wherever it is
             else:
-                fill(data, fx, values[fx.name], 0)
-        behind = self._fill_word(piece.slow, values, slow=True) if piece.slow else None
-        falls = piece.falls_through
-        return Code(bytes(data), tuple(pc), tuple(taken), tuple(constants), falls, tuple(exits), behind)
+                how = struct.Struct("<" + fx.fmt)
+                mask = -1 if fx.fmt == "i" else (1 << 8 * how.size) - 1
+                holes.append((how.pack_into, fx.offset, fx.name, fx.addend, mask))
+        behind = self._plan(piece.slow, True) if piece.slow else None
+        plan = _Plan(bytes(data), holes, tuple(pc), tuple(taken), tuple(constants), tuple(exits), behind, piece)
+        self._plans[id(piece)] = plan
+        return plan
+
+    def _fill_word(self, plan: _Plan, values: Mapping[str, int]) -> Code:
+        """A stencil's code for one word."""
+        data = bytearray(plan.data)
+        for pack_into, offset, name, addend, mask in plan.holes:
+            pack_into(data, offset, values[name] + addend & mask)
+        behind = self._fill_word(plan.slow, values) if plan.slow else None
+        return Code(bytes(data), plan.pc, plan.taken, plan.constants, plan.exits, behind)
 
     # -- blocks -------------------------------------------------------------------------------------------------------
     def page(self, number: int, mode: int) -> CodePage:
@@ -445,6 +478,7 @@ class Baseline:
         self.modes_of.clear()
         self.tables.clear()
         self.cache.clear()
+        self._plans.clear()  # they name constants that are gone
         self._constants = {k: a for k, a in self._constants.items() if a < self.cache.base + self.cache.kept}
         for words in self._words.values():
             for _, codes in words.values():

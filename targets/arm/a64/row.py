@@ -95,7 +95,14 @@ class Row:
         shape = tuple(p for p in parts if not self.is_hole(p.name))
         bits = sum(((1 << p.width) - 1) << p.low for p in shape)
         cuts = tuple((p.name, p.low, (1 << p.width) - 1) for p in parts)
-        derived = {"mask": mask, "value": value, "parts": parts, "shape_parts": shape, "shape_bits": bits, "_cuts": cuts}
+        derived = {
+            "mask": mask,
+            "value": value,
+            "parts": parts,
+            "shape_parts": shape,
+            "shape_bits": bits,
+            "_cuts": cuts,
+        }
         for name, v in derived.items():
             object.__setattr__(self, name, v)
 
