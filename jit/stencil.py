@@ -18,6 +18,7 @@ from elftools.elf.elffile import ELFFile
 
 from jit import passes
 from jit.host import host_module
+from jit.host.aarch64 import FIELDS
 from jit.ir import Function
 from jit.llvmgen import Module
 
@@ -30,7 +31,10 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fixup:
-    """At `offset`, write `name` + addend as struct format `fmt`, minus the place's address if `relative`."""
+    """At `offset`, write `name` + addend in format `fmt`, minus the place's address if `relative`.
+
+    A format is that of a struct of one number, or names a field of a host's instructions (FIELDS of jit/host/*.py).
+    """
 
     offset: int
     fmt: str
@@ -159,7 +163,7 @@ def take_apart(obj: bytes, host: ModuleType) -> dict[str, Piece]:
 def _fixup(elf: ELFFile, symbols: list[Any], r: Any, host: ModuleType) -> Fixup:
     kind, symbol, addend = r["r_info_type"], symbols[r["r_info_sym"]], r["r_addend"]
     relative = kind in host.RELATIVE
-    fmt = "i" if relative else host.ABSOLUTE.get(kind)
+    fmt = host.RELATIVE[kind] if relative else host.ABSOLUTE.get(kind)
     if fmt is None:
         raise LoadError(f"relocation type {kind} against {symbol.name!r} is not on the loader's list")
     where = symbol["st_shndx"]
@@ -185,12 +189,7 @@ def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Pie
             code, fixups[-2:] = swapped, [replace(z, offset=a.offset), replace(a, offset=z.offset)]
     last = fixups[-1] if fixups else None
     size = host.JUMP_SIZE
-    if (
-        last
-        and last.name == "NEXT"
-        and last.offset >= len(code) - size
-        and code[-size : -size + 1] in host.JUMP_OPCODES
-    ):
+    if last and last.name == "NEXT" and last.offset >= len(code) - size and host.is_jump(code[-size:]):
         return Piece(name, code[:-size], tuple(fixups[:-1]), True)
     return Piece(name, code, tuple(fixups), False)
 
@@ -198,6 +197,11 @@ def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Pie
 def fill(code: bytearray, fixup: Fixup, value: int, place: int) -> None:
     """Write one fix-up: `value` is the number or address, `place` the address that the code will have."""
     number = value + fixup.addend - (place + fixup.offset if fixup.relative else 0)
+    insert = FIELDS.get(fixup.fmt)
+    if insert:
+        (word,) = struct.unpack_from("<I", code, fixup.offset)
+        struct.pack_into("<I", code, fixup.offset, insert(word, number))
+        return
     if fixup.fmt == "Q":
         number &= 0xFFFF_FFFF_FFFF_FFFF
     elif fixup.fmt in "IHB":

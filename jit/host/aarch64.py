@@ -5,6 +5,8 @@ The flags of the op table are FPSR's own (IOC DZC OFC UFC IXC are bits 0..4) and
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jit.host.aarch64_crypto import DECLARATIONS as CRYPTO_DECLARATIONS  # noqa: F401
 from jit.host.aarch64_crypto import RULES as CRYPTO_RULES  # noqa: F401
 
@@ -13,16 +15,37 @@ LEAST_CPU = "generic"
 LEAST_FEATURES: frozenset[str] = frozenset()
 ENV_REGISTER = "x20"  # where stencils have the address of the CPU state
 CODE_MODEL = "large"  # holes become MOVZ/MOVK; the small model would make them pc-relative ADRP + ADD
-# ELF for the Arm 64-bit Architecture, 5.7: R_AARCH64_ABS64, MOVW_UABS_G0..G3 (with and without overflow check), CALL26, JUMP26
-RELOC_ABS64 = 257
-MOVW = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}
+# ELF for the Arm 64-bit Architecture, 5.7, R_AARCH64_*: ABS64; MOVW_UABS_G0 to G3, with an overflow check and without;
+# JUMP26 and CALL26.  A format is a struct's, or one of FIELDS.
+ABSOLUTE = {257: "Q", 263: "G0", 264: "G0", 265: "G1", 266: "G1", 267: "G2", 268: "G2", 269: "G3"}
+RELATIVE = {282: "B26", 283: "B26"}
 SHIFT_BY_HOLE: dict[str, str] = {}  # an immediate shift is a bitfield move, whose fields are not the amount
 VECTOR_SHIFTS: dict[tuple[str, int], str] = {}
 ALIGN = ""
 FMA: str | None = None
 VECTOR_UTOF: str | None = None  # the feature that vectors of unsigned numbers convert with: always
-RELATIVE = {282, 283}
-JUMP_SIZE, JUMP_OPCODES = 4, (b"\x00",)  # b NEXT, before relocation
+JUMP_SIZE = 4
+
+
+def is_jump(code: bytes) -> bool:
+    """Whether this is an unconditional direct jump, before relocation: b NEXT."""
+    return code == b"\0\0\0\x14"
+
+
+def _move_wide(half: int) -> Callable[[int, int], int]:
+    """imm16 of MOVZ and MOVK: 16 bits of a 64-bit number."""
+    return lambda word, number: word & ~(0xFFFF << 5) | (number >> 16 * half & 0xFFFF) << 5
+
+
+def _branch26(word: int, number: int) -> int:
+    """imm26 of B and BL: a distance in bytes."""
+    if number & 3 or not -(1 << 27) <= number < 1 << 27:
+        raise OverflowError(f"a branch by {number} bytes")
+    return word & ~0x03FF_FFFF | number >> 2 & 0x03FF_FFFF
+
+
+# What fix-ups write that is not a whole number of bytes: the instruction with the number in its field
+FIELDS = {"G0": _move_wide(0), "G1": _move_wide(1), "G2": _move_wide(2), "G3": _move_wide(3), "B26": _branch26}
 
 
 def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
@@ -32,9 +55,8 @@ def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
 
 def jump(distance: int) -> bytes:
     """A jump to `distance` bytes from its own first byte."""
-    return (0x1400_0000 | (distance >> 2) & 0x03FF_FFFF).to_bytes(4, "little")
+    return _branch26(0x1400_0000, distance).to_bytes(4, "little")
 
-ABSOLUTE = {RELOC_ABS64: "Q"}
 
 OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway
 

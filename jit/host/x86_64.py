@@ -6,6 +6,8 @@ Section numbers are those of the System V ABI, AMD64 supplement, 4.4 (relocation
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jit.host.x86_64_crypto import DECLARATIONS as CRYPTO_DECLARATIONS  # noqa: F401
 from jit.host.x86_64_crypto import RULES as CRYPTO_RULES  # noqa: F401
 
@@ -20,8 +22,14 @@ RELOC_PC32, RELOC_PLT32 = 2, 4
 ABSOLUTE = {RELOC_ABS64: "Q", RELOC_ABS32: "I", RELOC_ABS32S: "i", RELOC_ABS16: "H", RELOC_ABS8: "B"}
 FMA: str | None = "fma"  # the feature that the op of that name needs
 VECTOR_UTOF: str | None = "avx512vl"  # the feature that vectors of unsigned 32-bit numbers convert with
-RELATIVE = {RELOC_PC32, RELOC_PLT32}
-JUMP_SIZE, JUMP_OPCODES = 5, (b"\xe9",)  # jmp rel32: a stencil's tail call to the code behind it; cut off where last
+RELATIVE = {RELOC_PC32: "i", RELOC_PLT32: "i"}
+FIELDS: dict[str, Callable[[int, int], int]] = {}  # holes are whole bytes
+JUMP_SIZE = 5
+
+
+def is_jump(code: bytes) -> bool:
+    """Whether this is jmp rel32: a stencil's tail call to the code behind it, cut off where last."""
+    return code[0] == 0xE9
 
 
 def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
