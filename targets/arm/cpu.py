@@ -58,6 +58,8 @@ class ArmCpu:
         self._starts = frozenset(symbols.values())
         self._wire()
         system.cpus.append(self)
+        for cpu in system.cpus:
+            cpu.set("peers", len(system.cpus) - 1)
 
     # -- state --------------------------------------------------------------------------------------------------------
     def get(self, name: str, index: int = 0) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 CRYPTO = ("FEAT_CRC32", "FEAT_AES", "FEAT_PMULL", "FEAT_SHA1", "FEAT_SHA256")
+CORTEX = (*CRYPTO, "IMPDEF_CORTEX")
 _PA_BITS = (32, 36, 40, 42, 44, 48)  # by ID_AA64MMFR0_EL1.PARange
 
 
@@ -57,19 +58,19 @@ _L1I_32K_2WAY, _L2_1M, _L2_2M = 0x201F_E00A, 0x707F_E07A, 0x70FF_E07A
 
 CORTEX_A53 = Model(
     "cortex-a53",
-    CRYPTO,
+    CORTEX,
     _armv8(MIDR_EL1=0x410F_D034, CTR_EL0=0x8444_8004, ID_AA64MMFR0_EL1=0x22),
     (_L1_32K_4WAY, _L1I_32K_2WAY, _L2_1M),
 )
 CORTEX_A57 = Model(
     "cortex-a57",
-    CRYPTO,
+    CORTEX,
     _armv8(MIDR_EL1=0x411F_D070, ID_AA64MMFR0_EL1=0x24),
     (_L1_32K_2WAY, _L1_48K_3WAY, _L2_2M),
 )
 CORTEX_A72 = Model(
     "cortex-a72",
-    CRYPTO,
+    CORTEX,
     _armv8(MIDR_EL1=0x410F_D083, ID_AA64MMFR0_EL1=0x24),
     (_L1_32K_2WAY, _L1_48K_3WAY, _L2_1M),
 )

@@ -86,6 +86,11 @@ def read_isr(b: A64) -> Value:
     return (lines & 1) << 7 | (lines & 2) << 5
 
 
+def read_l2ctlr(b: A64) -> Value:
+    """Number of cores less one in bits 25..24."""
+    return get(b, "peers").zext(I64).umin(3) << 24
+
+
 # -- stack pointers, masks, PAN ----------------------------------------------------------------------------------------
 def _no_sp_el0(b: A64) -> None:
     """SP_EL0 is UNDEFINED as a register where it is the stack pointer."""

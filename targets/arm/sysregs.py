@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jit.ir import Value
 from targets.arm import sysreg_effects as fx
 from targets.arm import timers
+from targets.arm.debug_points import BREAKPOINTS, WATCHPOINTS
 from targets.arm.env import ENV
 
 if TYPE_CHECKING:
@@ -190,7 +191,23 @@ _TIMERS = [
     *_timer("V", 3, 8),
 ]
 
-BREAKPOINTS, WATCHPOINTS = 6, 4  # of every model that we have
+
+def _cortex(name: str, crn: int, crm: int, op2: int, **more: Any) -> SysReg:
+    """An IMPLEMENTATION DEFINED register of the Cortex-A53, A57 and A72 about their caches and buses: not modelled."""
+    return _r(name, 3, 1, crn, crm, op2, "zero", mask=0, feature="IMPDEF_CORTEX", **more)
+
+
+_CORTEX = [
+    _cortex("L2CTLR_EL1", 11, 0, 2, read=fx.read_l2ctlr),
+    _cortex("L2ECTLR_EL1", 11, 0, 3),
+    _cortex("L2ACTLR_EL1", 15, 0, 0),
+    _cortex("CPUACTLR_EL1", 15, 2, 0),
+    _cortex("CPUECTLR_EL1", 15, 2, 1),
+    _cortex("CPUMERRSR_EL1", 15, 2, 2),
+    _cortex("L2MERRSR_EL1", 15, 2, 3),
+    _cortex("CBAR_EL1", 15, 3, 0),
+]
+
 _BCR_MASK, _WCR_MASK = 0x00FF_E1E7, 0x1F1F_FFFF
 
 
@@ -213,7 +230,7 @@ _DEBUG = [
     _r("OSECCR_EL1", 2, 0, 0, 6, 2, mask=MASK32),
     *_debug_points(BREAKPOINTS, "b", 4, _BCR_MASK),
     *_debug_points(WATCHPOINTS, "w", 6, _WCR_MASK),
-    _r("MDRAR_EL1", 2, 0, 1, 0, 0, read=fx.read_constant(0), access="RO"),
+    _r("MDRAR_EL1", 2, 0, 1, 0, 0, "zero", access="RO"),
     _r("OSLAR_EL1", 2, 0, 1, 0, 4, write=fx.write_oslar, access="WO", sync=True),
     _r("OSLSR_EL1", 2, 0, 1, 1, 4, "oslsr", access="RO"),
     _r("OSDLR_EL1", 2, 0, 1, 3, 4, "osdlr_el1", write=fx.write_lock("osdlr_el1"), sync=True),
@@ -229,7 +246,7 @@ _DEBUG = [
 ]
 
 SYSREGS: tuple[SysReg, ...] = (
-    *_IDENTIFICATION, *_CONTROL, *_EXCEPTIONS, *_THREADS, *_TIMERS, *_DEBUG,
+    *_IDENTIFICATION, *_CONTROL, *_EXCEPTIONS, *_THREADS, *_TIMERS, *_CORTEX, *_DEBUG,
 )  # fmt: skip
 
 BY_KEY = {r.key: r for r in SYSREGS}

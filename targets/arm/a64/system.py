@@ -251,7 +251,7 @@ def wait_for_event(b: A64, i: Insn) -> None:
 def send_event(b: A64, i: Insn, *, local: bool) -> None:
     put(b, "event_register", 1)
     if not local:
-        event(b, Event.SEND_EVENT)
+        b.when(get(b, "peers").ne(0), lambda: event(b, Event.SEND_EVENT), likely=False)
 
 
 def clear_exclusive(b: A64, i: Insn) -> None:
