@@ -48,7 +48,7 @@ make_environment() {
     # A cut-off installation leaves no mark and is made anew. What has the test extra has everything.
     mark=.venv/made-for-$(printf '%s' "$1" | tr -dc 'a-z.')
     for made in "$mark" .venv/made-for-.test; do
-        if [ "$made" -nt pyproject.toml ] && .venv/bin/python -c ''; then
+        if [ -n "$(find "$made" -newer pyproject.toml 2>/dev/null)" ] && .venv/bin/python -c ''; then
             return
         fi
     done

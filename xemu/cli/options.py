@@ -39,7 +39,7 @@ def _option(names: str, takes: Takes, argument: str, help: str, group: str, need
 
 
 _MACHINE, _BOOT, _IO, _DEBUG, _INFO = "Machine", "Boot", "Devices and character devices", "Debugging", "Information"
-_QUIET = "Accepted, without a display or network to apply to"
+_QUIET = "Accepted, with nothing to apply to"
 
 OPTIONS: tuple[Option, ...] = (
     _option("M machine", Takes.MERGE, "NAME[,PROP=VALUE...]", "the board; 'help', 'NAME,help' tell more", _MACHINE),
@@ -48,7 +48,6 @@ OPTIONS: tuple[Option, ...] = (
     _option("smp", Takes.LAST, "[cpus=]N", "number of CPUs (default 1)", _MACHINE),
     _option("accel", Takes.LAST, "NAME[,PROP=VALUE...]", "tcg[,engine=baseline|reference]", _MACHINE),
     _option("global", Takes.EACH, "DEVICE.PROP=VALUE", "a property for every device of a kind", _MACHINE),
-    _option("name", Takes.LAST, "TEXT", "a name for this guest, shown in messages", _MACHINE),
     _option("rtc", Takes.MERGE, "[base=utc|localtime|DATE]", "where the guest's clock starts", _MACHINE),
     _option("kernel", Takes.LAST, "FILE", "Linux Image, ELF or raw code; also without '-kernel'", _BOOT),
     _option("initrd", Takes.LAST, "FILE", "initial ramdisk", _BOOT, needs_kernel=True),
@@ -64,6 +63,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("no-reboot", Takes.NOTHING, "", "exit when the guest resets", _DEBUG),
     _option("d", Takes.LAST, "ITEM[,...]", "log these items; 'help' lists them", _DEBUG),
     _option("D", Takes.LAST, "FILE", "the log goes to FILE instead of standard error", _DEBUG),
+    _option("name", Takes.LAST, "TEXT", "", _QUIET),
     _option("display", Takes.LAST, "none", "", _QUIET),
     _option("vga", Takes.LAST, "none", "", _QUIET),
     _option("monitor", Takes.LAST, "none|null", "", _QUIET),

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from xemu import loader
+from xemu.boards import virt_layout
 from xemu.chardev import CharBackend, IoLoop, Mux, create
 from xemu.chardev.pty import PtyChardev
 from xemu.chardev.spec import ChardevSpec
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from xemu.accel.base import Accelerator, Vcpu
     from xemu.boards import DeviceConfig
     from xemu.machine import Machine
-
-_FLASH_SIZE = 64 << 20
 
 
 def run(settings: Settings) -> int:
@@ -66,7 +65,7 @@ def _load_images(settings: Settings) -> _Images:
     if settings.dtb is not None:
         images.dtb = loader.load_dtb(settings.dtb)
     if settings.bios is not None:
-        images.firmware = loader.load_firmware(settings.bios, _FLASH_SIZE)
+        images.firmware = loader.load_firmware(settings.bios, virt_layout.FLASH.size)
     return images
 
 

@@ -55,7 +55,6 @@ class Settings:
     no_reboot: bool = False
     log_items: frozenset[str] = frozenset()
     log_file: str | None = None
-    name: str | None = None
     rtc_offset: int = 0  # seconds the guest's clock is ahead of the host's UTC
     escape_key: int | None = 1
 
@@ -82,7 +81,6 @@ def build(line: CommandLine) -> Settings:
         no_reboot=line.has("no-reboot"),
         log_items=frozenset(log.parse_items(line.last("d") or "") if line.has("d") else ()),
         log_file=line.last("D"),
-        name=line.last("name"),
         rtc_offset=_rtc_offset(line),
         escape_key=_escape_key(line),
         kernel=boot["kernel"],
