@@ -1,0 +1,26 @@
+"""All shapes of a table row, each with a word that has it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from targets.arm.a64.row import Row
+from tests.arm.differential import random_word
+
+
+def words_by_shape(row: Row, rng: random.Random) -> dict[tuple[int, ...], int]:
+    """A word for each shape; register numbers and other holes are random."""
+    found: dict[tuple[int, ...], int] = {}
+    for values in itertools.product(*(range(1 << p.width) for p in row.shape_parts)):
+        for _ in range(8):
+            word = row.value | rng.getrandbits(32) & ~row.mask
+            for part, value in zip(row.shape_parts, values, strict=True):
+                word = word & ~(((1 << part.width) - 1) << part.low) | value << part.low
+            if row.matches(word):
+                found.setdefault(row.shape(row.split(word)), word)
+                break
+    if not found:
+        word = random_word(row, rng)
+        found[row.shape(row.split(word))] = word
+    return found
