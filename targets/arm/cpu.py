@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jit.codecache import CacheFull
-from targets.arm import debug, debug_points, mmu, sysregs, trace
+from targets.arm import debug, debug_points, mmu, smp, sysregs, trace
 from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
 from targets.arm.env import ENV, SLOTS
@@ -45,6 +45,8 @@ class ArmCpu:
         self.failure: BaseException | None = None
         self.trace_blocks = False
         self._kicked = False
+        self._peers = 0
+        self.at_barrier = False  # waits for other CPUs inside a callback: runs no guest code
         self.inside = False  # in native code, callbacks from it included
         self.log: Callable[[str, str], None] = lambda item, text: None
         self.timer_changed: Callable[[], None] = lambda: None
@@ -119,6 +121,8 @@ class ArmCpu:
             self.set(name, value)
         self.set("x", x0, 0)
         mmu.init_env(self.env, self.model.pa_bits, self.model.granules)
+        self._peers = len(self.system.cpus) - 1
+        self.set("peers", self._peers)
         self.call("mode_changed")
         self.call("set_regime")
 
@@ -157,6 +161,8 @@ class ArmCpu:
             if start not in self._starts:
                 start = self._step()  # its code may be gone
             self.inside = True
+        if self._peers:
+            smp.catch_up(self)
         self._enter(self.env, start)
         self.inside = False
 
@@ -307,6 +313,8 @@ class ArmCpu:
     def _on_event(self, _env: int, kind: int, value: int) -> None:
         if kind == Event.TIMER:
             self.timer_changed()
+        elif kind == Event.BROADCAST_TLBI:
+            smp.broadcast_tlbi(self)
         elif kind == Event.DEBUG:
             self._breakpoints_changed()
         elif kind == Event.SEND_EVENT:

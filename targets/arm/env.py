@@ -75,6 +75,8 @@ _ROWS = [
     ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
     ("trace", I32, 1),  # what is reported through callback `event`: targets/arm/trace.py
     ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
+    ("flush_asked", I32, 1),  # counts TLB flushes that other CPUs asked for, and those that were done: see smp.py
+    ("flush_done", I32, 1),
     ("peers", I32, 1),  # how many other CPUs the machine has: TLBI of the inner shareable domain goes to them
     # software step: an instruction is being stepped; ISV and EX of the next step exception's syndrome
     ("stepping", I32, 1),
