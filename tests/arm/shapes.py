@@ -1,4 +1,4 @@
-"""All shapes of a table row, each with a word that has it."""
+"""Words of a table row: at random, and one for each shape."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def words_by_shape(row: Row, rng: random.Random) -> dict[tuple[int, ...], int]:
         word = random_word(row, rng)
         found[row.shape(row.split(word))] = word
     return found
+
+
+def some_words(row: Row, rng: random.Random, count: int) -> list[int]:
+    """Random words of the row; of rows that few words match, each shape in turn."""
+    if sum(row.matches(row.value | rng.getrandbits(32) & ~row.mask) for _ in range(500)) > 5:
+        return [random_word(row, rng) for _ in range(count)]
+    return list(words_by_shape(row, rng).values())[:count]

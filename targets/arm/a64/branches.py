@@ -101,11 +101,13 @@ def _exception(name: str, opc: str, ll: str, lift: Any, *, ends: str = "jump") -
     return row(name, f"11010100 {opc} imm16 000 {ll}", lift, oracle="qemu", ends=ends)
 
 
+_B_COND = " ".join(f"b.{c}" for c in "eq ne hs lo mi pl vs vc hi ls ge lt gt le al nv".split())
+
 ROWS = [
     row("B", "0 00101 imm26", branch, link=False, ends="jump"),
     row("BL", "1 00101 imm26", branch, link=True, ends="jump"),
     row(
-        "B.cond", "0101010 0 imm19 0 cond", branch_conditional, ends="branch", capstone="b",
+        "B.cond", "0101010 0 imm19 0 cond", branch_conditional, ends="branch", capstone=_B_COND,
         shape_of={"cond": lambda cond: min(cond, 14)},
     ),
     _compare("CBZ", 0),

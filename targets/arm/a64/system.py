@@ -276,7 +276,8 @@ def _hint(name: str, crm: str, op2: str, lift: Any, **more: Any) -> Row:
 
 
 def _barrier(name: str, opc: str, lift: Any, **more: Any) -> Row:
-    return row(name, f"1101010100 0 00 011 0011 CRm {opc} 11111", lift, oracle="qemu", **more)
+    more = {"oracle": "qemu"} | more
+    return row(name, f"1101010100 0 00 011 0011 CRm {opc} 11111", lift, **more)
 
 
 # -- SYS: cache, address translation and TLB maintenance ---------------------------------------------------------------
@@ -392,9 +393,10 @@ _AT_KINDS = (("S1E1R", 0), ("S1E1W", mmu.AT_WRITE), ("S1E0R", mmu.AT_EL0), ("S1E
 
 # What is a hint to a CPU without the feature has a name of its own all the same
 _HINTS = (
-    "hint esb psb dgh bti csdb xpaclri pacia1716 pacib1716 autia1716 autib1716 paciaz paciasp pacibz pacibsp autiaz "
+    "hint esb psb tsb dgh bti csdb xpaclri pacia1716 pacib1716 autia1716 autib1716 paciaz paciasp pacibz pacibsp autiaz "
     "autiasp autibz autibsp"
 )
+_DSB = "dsb ssbb pssbb dfb"
 
 ROWS = [
     _hint("NOP", "0000", "000", nop, oracle="unicorn"),
@@ -405,8 +407,8 @@ ROWS = [
     _hint("SEVL", "0000", "101", send_event, local=True),
     _hint("HINT", "CRm", "op2", nop, holes="CRm op2", oracle="unicorn", capstone=_HINTS),
     _barrier("CLREX", "010", clear_exclusive, holes="CRm"),
-    _barrier("DSB", "100", memory_barrier, shape_of={"CRm": _barrier_kind}, capstone="dsb ssbb pssbb dfb"),
-    _barrier("DMB", "101", memory_barrier, shape_of={"CRm": _barrier_kind}),
+    _barrier("DSB", "100", memory_barrier, oracle="unicorn", shape_of={"CRm": _barrier_kind}, capstone=_DSB),
+    _barrier("DMB", "101", memory_barrier, oracle="unicorn", shape_of={"CRm": _barrier_kind}),
     _barrier("ISB", "110", instruction_barrier, holes="CRm", ends="sync"),
     _immediate("SPSel", "000", "101", stack_select),
     _immediate("DAIFSet", "011", "110", daif_set),

@@ -27,6 +27,7 @@ calls:
         TRY     "smc 0", "smc #0"
         TRY     "hlt 0", "hlt #0"
         TRY     "dcps1", "dcps1"
+        TRY     "dcps2", "dcps2 #9"
         TRY     "dcps3", "dcps3 #7"
         TRY     "drps", "drps"
         TRY     "udf 0", ".inst 0"
