@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 SWITCH_INTERVAL = 50e-6  # s
+WFE_PAUSE = 50e-6  # s
 
 
 class MachineBus:
@@ -173,7 +174,9 @@ class TcgVcpu:
         elif reason == Exit.WFI:
             self._wait(self.cpu.interrupt_waits)
         elif reason == Exit.WFE:
-            self._wait(self.cpu.event_waits)
+            # events that nobody sends (another CPU's store to what this one waits for, the timer's event stream) are
+            # not seen: look again soon, as a CPU may that wakes for no reason
+            self._wait(self.cpu.event_waits, WFE_PAUSE)
 
     def _hypercall(self) -> None:
         regs = [self.cpu.get("x", k) for k in range(4)]
@@ -184,11 +187,12 @@ class TcgVcpu:
             self._standby = False
             self._wait(self.cpu.interrupt_waits)
 
-    def _wait(self, ready: Any) -> None:
-        """Sleep until `ready`, the machine stops, or somebody kicks."""
+    def _wait(self, ready: Any, timeout: float | None = None) -> None:
+        """Sleep until `ready`, the machine stops, somebody kicks, or for `timeout` seconds."""
         with self._wake:
             while not ready() and not self.machine.stopping and not self._kicked:
-                self._wake.wait()
+                if not self._wake.wait(timeout):
+                    break
             self._kicked = False
 
     # -- timers ---------------------------------------------------------------------------------------------------------
