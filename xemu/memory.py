@@ -200,6 +200,19 @@ class AddressSpace:
         if data:
             self._store(ram, address, data)
 
+    def ram_view(self, address: int, length: int, write: bool) -> memoryview:
+        """RAM itself, for the host to copy from or into; who fills it then calls ram_written."""
+        ram = self._ram_of(address, length, "write" if write else "read")
+        if write and ram.readonly:
+            raise BusError(address, length, "write")
+        offset = address - ram.base
+        return ram.view[offset : offset + length]
+
+    def ram_written(self, address: int, length: int) -> None:
+        """Tell everybody about what has got into RAM through a view."""
+        for listener in self.on_ram_write:
+            listener(address, length)
+
     def _ram_of(self, address: int, length: int, access: str) -> Ram:
         region = self._region(address)
         if not isinstance(region, Ram) or length < 0 or address + length > region.end:

@@ -80,7 +80,7 @@ ERRORS = [
     (("a", "-kernel", "b"), "'b': 'a' is the kernel already"),
     (("a", "-bios", "b"), "-bios b: can't be combined"),
     (("k", "-nograhpic"), "did you mean '-nographic'"),
-    (("k", "--drive", "x"), "does not have this option of QEMU's"),
+    (("k", "--hda", "x"), "does not have this option of QEMU's"),
     (("k", "-m"), "-m: needs an argument"),
     (("k", "-M", "vrit"), "did you mean 'virt'"),
     (("k", "-M", "virt,gic-verison=2"), "did you mean 'gic-version'"),

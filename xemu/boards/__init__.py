@@ -9,6 +9,7 @@ from xemu.accel.base import Accelerator
 from xemu.loader.kernel import LoadedKernel
 
 if TYPE_CHECKING:
+    from xemu.block.base import Image
     from xemu.chardev.base import CharBackend
     from xemu.devices.clock import Clock
     from xemu.machine import Machine
@@ -22,6 +23,7 @@ class DeviceConfig:
     properties: dict[str, str] = field(default_factory=dict)
     backend: "CharBackend | None" = None  # of a console
     size: tuple[int, int] | None = None  # of a console: columns and rows, where the host's side has them
+    image: "Image | None" = None  # of a disk
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from xemu.accel.base import Vcpu
 from xemu.boards import BoardConfig, DeviceConfig, arm_boot, virt_tree
 from xemu.boards import virt_layout as layout
+from xemu.cli.keyval import parse_bool
 from xemu.devices.clock import HostClock
 from xemu.devices.gicv2 import Gicv2
 from xemu.devices.gicv2_registers import CpuInterface, Distributor
 from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
+from xemu.devices.virtio.blk import VirtioBlk
 from xemu.devices.virtio.console import VirtioConsole
 from xemu.devices.virtio.device import VirtioDevice
 from xemu.devices.virtio.mmio import VirtioMmio
@@ -72,7 +74,7 @@ class _Builder:
         self.machine.devices.append(rtc)
 
     def _add_virtio(self) -> None:
-        plugged = _assign_slots(self.config)
+        plugged = _assign_slots(self.config, self.machine)
         for index in range(layout.VIRTIO_COUNT):
             line = self.gic.spi(layout.VIRTIO_SPI + index)
             transport = VirtioMmio(self.memory, line, plugged.get(index))
@@ -172,21 +174,36 @@ def _check(config: BoardConfig) -> None:
         raise UserError(f"-m: {config.ram_size} bytes of memory; 'virt' takes up to {layout.MAX_RAM >> 30}G")
 
 
-def _make_rng(config: BoardConfig, device: DeviceConfig) -> VirtioDevice:
+def _make_rng(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
     return VirtioRng(config.random_bytes)
 
 
-def _make_console(config: BoardConfig, device: DeviceConfig) -> VirtioDevice:
+def _make_console(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
     return VirtioConsole(device.backend, device.size)
 
 
-VIRTIO_DEVICES: dict[str, Callable[[BoardConfig, DeviceConfig], VirtioDevice]] = {
+def _make_disk(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
+    if device.image is None:
+        raise UserError(f"-device {device.kind}: there is no disk behind it; name one with drive=ID")
+    properties = device.properties
+    switches = {
+        key.replace("-", "_"): parse_bool(f"-device {device.kind}", key, properties[key])
+        for key in ("write-cache", "discard", "write-zeroes")
+        if key in properties
+    }
+    disk = VirtioBlk(device.image, machine.lock, serial=properties.get("serial", ""), **switches)
+    machine.on_stop.append(disk.close)
+    return disk
+
+
+VIRTIO_DEVICES: dict[str, Callable[[BoardConfig, DeviceConfig, Machine], VirtioDevice]] = {
+    "virtio-blk-device": _make_disk,
     "virtio-rng-device": _make_rng,
     "virtio-serial-device": _make_console,
 }
 
 
-def _assign_slots(config: BoardConfig) -> dict[int, VirtioDevice]:
+def _assign_slots(config: BoardConfig, machine: Machine) -> dict[int, VirtioDevice]:
     """Which transport each device is behind: the one its `bus` names, else the highest free one, as on QEMU's board."""
     slots: dict[int, VirtioDevice] = {}
     for device in config.devices:
@@ -200,7 +217,7 @@ def _assign_slots(config: BoardConfig) -> dict[int, VirtioDevice]:
             slot = free[-1]
         if slot in slots:
             raise UserError(f"-device {device.kind}: {bus} has a device already ({slots[slot].name})")
-        slots[slot] = VIRTIO_DEVICES[device.kind](config, device)
+        slots[slot] = VIRTIO_DEVICES[device.kind](config, device, machine)
     return slots
 
 

@@ -70,6 +70,23 @@ MACHINES: dict[str, MachineKind] = {
 }
 
 DEVICES: dict[str, DeviceKind] = {
+    "virtio-blk-device": DeviceKind(
+        "disk",
+        {
+            "id": Property("name"),
+            "drive": Property("id of a -drive with if=none, or node-name of a -blockdev"),
+            "bus": Property("virtio-mmio-bus.N"),
+            "serial": Property("what the guest reads as the disk's serial number, up to 20 characters"),
+            "write-cache": Property("off: each write is on stable storage before it is complete", boolean=True),
+            "discard": Property("offer discarding to the guest", boolean=True),
+            "write-zeroes": Property("offer zeroing without data to the guest", boolean=True),
+            "share-rw": Property(
+                "others may write the image, too: for guests that agree among themselves", boolean=True
+            ),
+            "bootindex": Property("no effect: the kernel is what is booted"),
+            "num-queues": Property("one so far", ("1",)),
+        },
+    ),
     "virtio-rng-device": DeviceKind(
         "entropy source",
         {"id": Property("name"), "rng": Property("id of an -object"), "bus": Property("virtio-mmio-bus.N")},
@@ -88,6 +105,47 @@ DEVICES: dict[str, DeviceKind] = {
         },
     ),
 }
+
+_DISCARD = Property("whether discarding punches holes into the file (default unmap)", ("unmap", "on", "ignore", "off"))
+_LOCKING = Property("keep other processes from writing the image", ("auto", "on", "off"))
+_AIO = Property("no effect: threads do the work", ("threads", "native", "io_uring"))
+
+DRIVE: dict[str, Property] = {
+    "file": Property("the image"),
+    "format": Property("raw; without it, files that look like another format are refused"),
+    "if": Property("virtio: a disk of its own (the default); none: for a -device with drive=ID"),
+    "id": Property("name"),
+    "readonly": Property("the guest can't write it", boolean=True),
+    "read-only": Property("the same as readonly", boolean=True),
+    "snapshot": Property("writes go to a temporary overlay", boolean=True),
+    "cache": Property(
+        "writethrough, directsync: no flush needed; unsafe: flushes do nothing; none is as writeback, which is usual",
+        ("writeback", "none", "writethrough", "directsync", "unsafe"),
+    ),
+    "discard": _DISCARD,
+    "media": Property("a disk", ("disk",)),
+    "aio": _AIO,
+    "locking": _LOCKING,
+    "file.locking": _LOCKING,
+}
+
+_NODE: dict[str, Property] = {
+    "node-name": Property("name"),
+    "read-only": Property("the guest can't write it", boolean=True),
+    "discard": _DISCARD,
+    "cache.direct": Property("no effect", boolean=True),
+    "cache.no-flush": Property("flushes do nothing", boolean=True),
+}
+_FILE = {"filename": Property("the image"), "locking": _LOCKING, "aio": _AIO}
+BLOCKDEVS: dict[str, dict[str, Property]] = {
+    "file": _NODE | _FILE,
+    "raw": _NODE
+    | {"file": Property("node-name of the file below"), "file.driver": Property("what is below", ("file",))}
+    | {f"file.{key}": declared for key, declared in (_NODE | _FILE).items()},
+}
+
+# Formats of QEMU's, to tell a format that is not here yet from a mistyped name.
+FORMATS = ("raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx", "vpc", "luks", "parallels", "bochs", "cloop", "dmg")
 
 OBJECTS: dict[str, dict[str, Property]] = {
     "rng-random": {"id": Property("name"), "filename": Property("random source", ("/dev/urandom", "/dev/random"))},

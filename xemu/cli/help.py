@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from xemu.chardev.spec import KINDS
 from xemu.cli import log
-from xemu.cli.catalog import ACCELS, CPUS, DEVICES, MACHINES, Property
+from xemu.cli.catalog import ACCELS, BLOCKDEVS, CPUS, DEVICES, DRIVE, MACHINES, Property
 from xemu.cli.keyval import split_commas
 from xemu.cli.options import OPTIONS, CommandLine
 
@@ -79,6 +79,17 @@ def _chardevs() -> str:
     return "\n".join(part for part in out if part)
 
 
+def _drive() -> str:
+    return f"Properties of a drive:\n{_properties(DRIVE)}"
+
+
+def _blockdevs() -> str:
+    out = ["Block drivers:"]
+    for name, properties in BLOCKDEVS.items():
+        out += [name, _properties(properties)]
+    return "\n".join(out)
+
+
 def _properties(properties: dict[str, Property]) -> str:
     def text(declared: Property) -> str:
         values = "on, off" if declared.boolean else ", ".join(declared.values)
@@ -87,7 +98,16 @@ def _properties(properties: dict[str, Property]) -> str:
     return _rows(((f"{name}=", text(declared)) for name, declared in properties.items()), column=26)
 
 
-_HELP = {"M": _machines, "cpu": _cpus, "device": _devices, "d": _log_items, "accel": _accels, "chardev": _chardevs}
+_HELP = {
+    "M": _machines,
+    "cpu": _cpus,
+    "device": _devices,
+    "drive": _drive,
+    "blockdev": _blockdevs,
+    "d": _log_items,
+    "accel": _accels,
+    "chardev": _chardevs,
+}
 _PROPERTIES = {
     "M": {name: kind.properties for name, kind in MACHINES.items()},
     "device": {name: kind.properties for name, kind in DEVICES.items()},

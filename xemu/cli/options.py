@@ -55,6 +55,9 @@ OPTIONS: tuple[Option, ...] = (
     _option("dtb", Takes.LAST, "FILE", "device tree blob in place of the generated one", _BOOT, needs_kernel=True),
     _option("bios", Takes.LAST, "FILE", "firmware in place of a kernel", _BOOT),
     _option("device", Takes.EACH, "NAME[,PROP=VALUE...]", "add a device; 'help' lists them", _IO),
+    _option("drive", Takes.EACH, "file=FILE[,PROP=VALUE...]", "a disk with its image; 'help' lists properties", _IO),
+    _option("blockdev", Takes.EACH, "DRIVER,node-name=ID[,...]", "an image to refer to: file, raw", _IO),
+    _option("snapshot", Takes.NOTHING, "", "images stay as they are: writes go to temporary overlays", _IO),
     _option("object", Takes.EACH, "KIND,id=ID[,...]", "a source of random numbers: rng-random, rng-builtin", _IO),
     _option("chardev", Takes.EACH, "KIND,id=ID[,...]", "a character device to refer to; 'help' lists kinds", _IO),
     _option("serial", Takes.EACH, "DEV", "the serial port: stdio, mon:stdio, pty, file:PATH, tcp:HOST:PORT...", _IO),
@@ -80,7 +83,7 @@ BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in opt
 
 # Options of QEMU's that a user may well type and that have no near relative here: "did you mean" would mislead.
 _ONLY_QEMU = """
-    drive hda hdb hdc hdd cdrom sda blockdev netdev gdb s S qmp mon virtfs fsdev snapshot loadvm incoming daemonize
+    hda hdb hdc hdd cdrom sda netdev gdb s S qmp mon virtfs fsdev loadvm incoming daemonize
     pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot
     enable-kvm no-shutdown watchdog tpmdev smbios fw_cfg pflash readconfig writeconfig singlestep
 """.split()  # noqa: SIM905

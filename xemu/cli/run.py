@@ -7,11 +7,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from xemu import loader
+from xemu.block.base import Image
+from xemu.block.overlay import Overlay
+from xemu.block.raw import open_raw
 from xemu.boards import virt_layout
 from xemu.chardev import CharBackend, IoLoop, Mux, create
 from xemu.chardev.pty import PtyChardev
 from xemu.chardev.spec import ChardevSpec
 from xemu.cli import log
+from xemu.cli.drives import DISK_DEVICE
 from xemu.cli.settings import DeviceSpec, Settings
 from xemu.cli.signals import ending_on_signals, prompt_handlers
 from xemu.cli.suggest import listed
@@ -35,9 +39,11 @@ def run(settings: Settings) -> int:
         cleanup.callback(devices.close)
         cleanup.callback(loop.stop)
         if settings.dumpdtb is not None:
-            _dump_device_tree(_build(_without_consoles(settings), images, _NoCpus(), devices), settings.dumpdtb)
+            bare = _without_host_sides(settings)
+            _dump_device_tree(_build(bare, images, _NoCpus(), devices, {}), settings.dumpdtb)
             return 0
-        machine = _build(settings, images, _accelerator(settings), devices)
+        disks = _open_disks(settings, cleanup)
+        machine = _build(settings, images, _accelerator(settings), devices, disks)
         machine.on_ending.append(devices.release)
         loop.start(machine.lock, lambda: machine.request("quit"))
         with prompt_handlers(loop), ending_on_signals(lambda: machine.request("quit")):
@@ -78,6 +84,14 @@ def _check_page_size(settings: Settings, page_size: int | None) -> None:
         size = f"{page_size >> 10} KiB pages"
         hint = f"use -cpu {listed(able)}"
         raise UserError(f"kernel '{settings.kernel}': is built for {size}, which {settings.cpu} lacks; {hint}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Disk:
+    """An open image, and what its -drive says about the device."""
+
+    image: Image
+    write_cache: bool
 
 
 class _CharDevices:
@@ -143,7 +157,35 @@ class _NoCpus:
         return SimpleNamespace(index=index, set_irq=None, set_fiq=None)  # type: ignore[return-value]
 
 
-def _build(settings: Settings, images: _Images, accelerator: "Accelerator", devices: _CharDevices) -> "Machine":
+def _open_disks(settings: Settings, cleanup: ExitStack) -> dict[str, _Disk]:
+    """Every image that is named, used or not: what is wrong with one is said at once."""
+    found = {}
+    for spec in settings.disks:
+        image: Image = open_raw(
+            spec.where,
+            spec.path,
+            readonly=spec.readonly or spec.snapshot,
+            probe=not spec.raw,
+            unmap=spec.unmap,
+            locking=spec.locking,
+            share_writes=spec.share_writes,
+            sync=spec.sync,
+        )
+        cleanup.callback(image.close)
+        if spec.snapshot and not spec.readonly:
+            image = Overlay(image)
+            cleanup.callback(image.close)
+        found[spec.name] = _Disk(image, spec.write_cache)
+    return found
+
+
+def _build(
+    settings: Settings,
+    images: _Images,
+    accelerator: "Accelerator",
+    devices: _CharDevices,
+    disks: dict[str, _Disk],
+) -> "Machine":
     from xemu import boards
 
     config = boards.BoardConfig(
@@ -158,13 +200,15 @@ def _build(settings: Settings, images: _Images, accelerator: "Accelerator", devi
         firmware=images.firmware,
         randomness=settings.randomness,
         serial=devices.open_serial(),
-        devices=_device_configs(settings.devices, devices),
+        devices=_device_configs(settings.devices, devices, disks),
         rtc_offset=settings.rtc_offset,
     )
     return boards.build(settings.machine, config)
 
 
-def _device_configs(specs: tuple[DeviceSpec, ...], devices: _CharDevices) -> "list[DeviceConfig]":
+def _device_configs(
+    specs: tuple[DeviceSpec, ...], devices: _CharDevices, disks: dict[str, _Disk]
+) -> "list[DeviceConfig]":
     """Pair each console with the bus before it; the board knows the two as one device."""
     from xemu.boards import DeviceConfig
 
@@ -172,6 +216,11 @@ def _device_configs(specs: tuple[DeviceSpec, ...], devices: _CharDevices) -> "li
     found = []
     for spec in specs:
         if spec.kind == "virtconsole":
+            continue
+        if spec.kind == DISK_DEVICE:
+            disk = disks[spec.properties["drive"]]
+            cache = {} if disk.write_cache else {"write-cache": "off"}
+            found.append(DeviceConfig(spec.kind, cache | spec.properties, image=disk.image))
             continue
         backend = None
         if spec.kind == "virtio-serial-device":
@@ -183,9 +232,9 @@ def _device_configs(specs: tuple[DeviceSpec, ...], devices: _CharDevices) -> "li
     return found
 
 
-def _without_consoles(settings: Settings) -> Settings:
+def _without_host_sides(settings: Settings) -> Settings:
     """The same board without anything on the host's side, for looking at its device tree."""
-    devices = tuple(spec for spec in settings.devices if spec.kind != "virtconsole")
+    devices = tuple(spec for spec in settings.devices if spec.kind not in ("virtconsole", DISK_DEVICE))
     return dataclasses.replace(settings, serial=None, devices=devices)
 
 

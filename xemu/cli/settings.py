@@ -1,5 +1,6 @@
 """From the words of a command line to a `Settings` that is known to make sense; every complaint is one line."""
 
+import dataclasses
 import datetime
 import time
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from xemu.cli.catalog import (
     MachineKind,
     Property,
 )
+from xemu.cli.drives import DISK_DEVICE, DiskSpec, check_disk_user, parse_disks
 from xemu.cli.keyval import parse_bool, parse_int, parse_keyval, parse_size
 from xemu.cli.options import BY_NAME, CommandLine
+from xemu.cli.properties import check_property
 from xemu.cli.suggest import did_you_mean, listed, nearest
 from xemu.errors import UserError
 
@@ -52,6 +55,7 @@ class Settings:
     serial: ChardevSpec | str | None = None  # a string is the id of a -chardev
     chardevs: dict[str, ChardevSpec] = field(default_factory=dict)
     devices: tuple[DeviceSpec, ...] = ()
+    disks: tuple[DiskSpec, ...] = ()
     no_reboot: bool = False
     log_items: frozenset[str] = frozenset()
     log_file: str | None = None
@@ -65,6 +69,8 @@ def build(line: CommandLine) -> Settings:
     kind = MACHINES[name]
     boot = _boot_files(line, machine_options)
     chardevs = _chardevs(line)
+    disks = parse_disks(line)
+    devices = _devices(line, chardevs, disks)
     _check_quiet(line)
     _check_globals(line)
     return Settings(
@@ -77,7 +83,8 @@ def build(line: CommandLine) -> Settings:
         randomness=_randomness(machine_options),
         serial=_serial(line, chardevs),
         chardevs=chardevs,
-        devices=_devices(line, chardevs),
+        devices=devices,
+        disks=_shared_disks(disks, devices),
         no_reboot=line.has("no-reboot"),
         log_items=frozenset(log.parse_items(line.last("d") or "") if line.has("d") else ()),
         log_file=line.last("D"),
@@ -103,20 +110,6 @@ def _machine_options(line: CommandLine) -> dict[str, str]:
         if key != "type":
             check_property(f"-M {name}", key, value, properties)
     return merged
-
-
-def check_property(where: str, key: str, value: str, properties: dict[str, Property]) -> None:
-    """One key=value against the catalogue's declaration."""
-    if key not in properties:
-        hint = did_you_mean(key, properties, f"it has {listed(properties)}" if properties else "it has none")
-        raise UserError(f"{where}: no property '{key}'{hint}")
-    declared = properties[key]
-    if declared.boolean:
-        parse_bool(where, key, value)
-    elif declared.values and value not in declared.values:
-        raise UserError(f"{where}: {key}={value} is not supported ({declared.help}); use {key}={declared.values[0]}")
-    elif not value:
-        raise UserError(f"{where}: {key}= is empty; {key} is: {declared.help}")
 
 
 def _boot_files(line: CommandLine, machine_options: dict[str, str]) -> dict[str, str | None]:
@@ -262,9 +255,11 @@ def _known_chardev(where: str, name: str, chardevs: dict[str, ChardevSpec]) -> s
     return name
 
 
-def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec]) -> tuple[DeviceSpec, ...]:
+def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[str, DiskSpec]) -> tuple[DeviceSpec, ...]:
     objects = _objects(line)
     found = []
+    ids: set[str] = set()
+    disk_users: dict[str, str] = {}
     for text in line.each("device"):
         options = parse_keyval("-device", text, implied="driver")
         kind = options.pop("driver", "")
@@ -278,9 +273,30 @@ def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec]) -> tuple[Devic
             raise UserError(f"-device {text}: there is no object with id '{options['rng']}'{hint}")
         if kind == "virtconsole":
             _known_chardev(f"-device {text}", options.get("chardev", ""), chardevs)
+        if kind == DISK_DEVICE:
+            check_disk_user(f"-device {text}", options.get("drive"), disks, disk_users)
+        if options.get("id") in ids:
+            raise UserError(f"-device {text}: the id '{options['id']}' is taken already; choose another")
+        if "id" in options:
+            ids.add(options["id"])
         found.append(DeviceSpec(f"-device {text}", kind, options))
     _check_consoles(found)
-    return tuple(found)
+    own = [
+        DeviceSpec(disk.where, DISK_DEVICE, {"drive": disk.name})
+        for disk in disks.values()
+        if disk.interface == "virtio"
+    ]
+    return tuple(found + own)
+
+
+def _shared_disks(disks: dict[str, DiskSpec], devices: tuple[DeviceSpec, ...]) -> tuple[DiskSpec, ...]:
+    """The disks, with the one thing that their devices say about the image."""
+    shared = {
+        spec.properties["drive"]
+        for spec in devices
+        if spec.kind == DISK_DEVICE and parse_bool(spec.where, "share-rw", spec.properties.get("share-rw", "off"))
+    }
+    return tuple(dataclasses.replace(disk, share_writes=disk.name in shared) for disk in disks.values())
 
 
 def _check_consoles(devices: list[DeviceSpec]) -> None:

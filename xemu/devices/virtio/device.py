@@ -9,6 +9,7 @@ class Transport(Protocol):
     """What a device may ask of its transport."""
 
     queues: list[Queue]
+    driver_features: int  # what the driver has accepted so far
 
     @property
     def running(self) -> bool:
@@ -30,6 +31,7 @@ class Detached:
     """The transport of a device that is not plugged in yet: there is no driver."""
 
     queues: list[Queue] = []
+    driver_features = 0
     running = False
 
     def interrupt(self) -> None: ...

@@ -54,6 +54,21 @@ class Chain:
             raise QueueError(f"a request of {self.readable_size} bytes; this device takes {limit}")
         return b"".join(_read(self.memory, address, length) for address, length in self.readable)
 
+    def views(self) -> tuple[list[memoryview], list[memoryview]]:
+        """The buffers themselves, to read and to write; `written` has to follow what is put into the latter."""
+        try:
+            return (
+                [self.memory.ram_view(address, length, False) for address, length in self.readable],
+                [self.memory.ram_view(address, length, True) for address, length in self.writable],
+            )
+        except BusError as error:
+            raise QueueError(f"a buffer is outside RAM: {error}") from None
+
+    def written(self) -> None:
+        """Tell the memory that the writable buffers were filled through their views."""
+        for address, length in self.writable:
+            self.memory.ram_written(address, length)
+
     def write(self, data: bytes) -> int:
         """Fill the writable buffers from their start with as much as fits; the number of bytes written."""
         position = 0
