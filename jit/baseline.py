@@ -214,7 +214,7 @@ class Baseline:
             names[f.name] = key
             functions.append(f)
         started = perf_counter_ns()
-        for name, piece in compile_functions(functions, self.slots, quick=True).items() if functions else ():
+        for name, piece in compile_functions(functions, self.slots).items() if functions else ():
             self._pieces[names[name]] = piece
         if self.on_stencil:
             for f in functions:

@@ -106,7 +106,7 @@ def explain(word: int, frontend: A64Frontend, cpu: str) -> str:
     names = ", ".join(name for name, _ in passes.PIPELINE)
     parts.append(_section(f"IR after the passes ({names})", _ir(function)))
     parts.append(_section("LLVM IR", llvm_ir))
-    module = stencil.optimise(llvm_ir, quick=True)
+    module = stencil.optimise(llvm_ir)
     parts.append(
         _section("LLVM IR, optimised", re.sub(r"^(; ModuleID|source_filename).*\n", "", str(module), flags=re.M))
     )

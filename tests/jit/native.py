@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jit.codecache import CodeCache
+from jit.host import host_module
 from jit.ir import Function
 from jit.stencil import Piece, compile_functions, fill
 
@@ -19,7 +20,9 @@ class Native:
     ) -> None:
         self.cache = CodeCache(16 << 20)
         self.pieces = compile_functions(functions, {}, machine, ())  # no passes: LLVM shall see every op
-        self.at = {name: self.cache.reserve(len(p.code)) for name, p in self.pieces.items()}
+        self.jump = host_module().jump
+        room = len(self.jump(0))
+        self.at = {name: self.cache.reserve(len(p.code) + room) for name, p in self.pieces.items()}
         self.constants: dict[bytes, int] = {}
         for name, piece in self.pieces.items():
             self._place(self.at[name], piece, holes or {})
@@ -34,6 +37,8 @@ class Native:
             else:
                 value = holes[fx.name]
             fill(code, fx, value, place)
+        if piece.falls_through:  # nothing stands behind it here: jump to where NEXT is
+            code += self.jump(self.at["NEXT"] - (at + len(code)))
         self.cache.write[at : at + len(code)] = bytes(code)
 
     def _constant(self, data: bytes) -> int:
