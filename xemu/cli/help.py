@@ -12,7 +12,6 @@ from xemu.cli.options import OPTIONS, CommandLine
 USAGE = """\
 usage: xemu -M virt [-cpu MODEL] [-m SIZE] [OPTION...] KERNEL
        xemu explain HEX...            what becomes of an instruction, stage by stage
-       xemu cache info|clear          the store of compiled code
        xemu guests debian             fetch a Debian kernel and make a busybox ramdisk
 
 Boots a guest of another architecture. Options are QEMU's; -opt and --opt are the same.

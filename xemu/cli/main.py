@@ -11,7 +11,6 @@ from xemu.errors import UserError
 # Subcommands, each imported only when asked for: `xemu -version` must not wait for a code generator.
 _SUBCOMMANDS = {
     "explain": "xemu.explain",
-    "cache": "xemu.cache",
     "guests": "xemu.guests.main",
 }
 
