@@ -168,7 +168,7 @@ def _three_source(name: str, o1: int, o0: int, addend: bool, product: bool) -> R
 def _compare(name: str, opcode2: str, zero: bool, signals: bool) -> Row:
     return _row(
         f"{name} [zero]" if zero else name,
-        f"000 11110 0 sz 1 {'00000' if zero else 'Rm'} 001000 Rn {opcode2}",
+        f"000 11110 0 sz 1 {'xxxxx' if zero else 'Rm'} 001000 Rn {opcode2}",
         fcmp,
         zero=zero,
         signals=signals,
