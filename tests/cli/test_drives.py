@@ -205,3 +205,14 @@ def test_a_machine_with_a_disk_that_never_starts(path: Path, tmp_path: Path) -> 
         for hook in machine.on_stop:
             hook()
     assert (device_id, capacity, write_cache) == (2, 8, 0)
+
+
+def test_a_serial_number_that_is_too_long(path: Path, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(b"\x1f\x20\x03\xd5" * 64)
+    drive = ("-drive", f"file={path},if=none,id=d", "-device", f"virtio-blk-device,drive=d,serial={'x' * 21}")
+    chosen = settings.build(parse([str(kernel), *drive, "-serial", "none"]))
+    with ExitStack() as stack, pytest.raises(UserError, match="longer than 20"):
+        disks = run._open_disks(chosen, stack)
+        chardevs = run._CharDevices(None, chosen)  # type: ignore[arg-type]
+        run._build(chosen, run._load_images(chosen), run._NoCpus(), chardevs, disks)

@@ -13,7 +13,7 @@ from xemu.devices.gicv2_registers import CpuInterface, Distributor
 from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
-from xemu.devices.virtio.blk import VirtioBlk
+from xemu.devices.virtio.blk import ID_LENGTH, VirtioBlk
 from xemu.devices.virtio.console import VirtioConsole
 from xemu.devices.virtio.device import VirtioDevice
 from xemu.devices.virtio.mmio import VirtioMmio
@@ -186,12 +186,20 @@ def _make_disk(config: BoardConfig, device: DeviceConfig, machine: Machine) -> V
     if device.image is None:
         raise UserError(f"-device {device.kind}: there is no disk behind it; name one with drive=ID")
     properties = device.properties
-    switches = {
-        key.replace("-", "_"): parse_bool(f"-device {device.kind}", key, properties[key])
-        for key in ("write-cache", "discard", "write-zeroes")
-        if key in properties
-    }
-    disk = VirtioBlk(device.image, machine.lock, serial=properties.get("serial", ""), **switches)
+    if len(properties.get("serial", "").encode()) > ID_LENGTH:
+        raise UserError(f"-device {device.kind}: serial={properties['serial']} is longer than {ID_LENGTH} characters")
+
+    def switch(key: str) -> bool:
+        return parse_bool(f"-device {device.kind}", key, properties.get(key, "on"))
+
+    disk = VirtioBlk(
+        device.image,
+        machine.lock,
+        serial=properties.get("serial", ""),
+        write_cache=switch("write-cache"),
+        discard=switch("discard"),
+        write_zeroes=switch("write-zeroes"),
+    )
     machine.on_stop.append(disk.close)
     return disk
 

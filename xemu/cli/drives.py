@@ -1,6 +1,5 @@
 """`-drive` and `-blockdev`: from their text to the disks that devices refer to."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 
@@ -37,23 +36,19 @@ def parse_disks(line: CommandLine) -> dict[str, DiskSpec]:
     """All disks by name; -drive and -blockdev share the names."""
     found: dict[str, DiskSpec] = {}
     snapshot = line.has("snapshot")
-    for spec in [*_blockdevs(line), *_drives(line, snapshot)]:
+    # Unlike a drive, a block device can't ask to be left out of -snapshot.
+    for spec in [*_blockdevs(line, snapshot), *_drives(line, snapshot)]:
         if spec.name in found:
             raise UserError(f"{spec.where}: the id '{spec.name}' is taken already; choose another")
-        # Unlike -drive, a block device can't ask to be left out.
-        found[spec.name] = dataclasses.replace(spec, snapshot=spec.snapshot or (snapshot and _is_node(spec)))
+        found[spec.name] = spec
     return found
-
-
-def _is_node(spec: DiskSpec) -> bool:
-    return spec.where.startswith("-blockdev")
 
 
 # -drive
 
 
 def _drives(line: CommandLine, snapshot: bool) -> list[DiskSpec]:
-    counts = dict.fromkeys(_INTERFACES, 0)
+    counts: dict[str, int] = dict.fromkeys(_INTERFACES, 0)
     found = []
     for text in line.each("drive"):
         options = parse_keyval("-drive", text)
@@ -119,7 +114,7 @@ def _path(text: str) -> str:
 # -blockdev
 
 
-def _blockdevs(line: CommandLine) -> list[DiskSpec]:
+def _blockdevs(line: CommandLine, snapshot: bool) -> list[DiskSpec]:
     nodes: dict[str, tuple[str, dict[str, str]]] = {}  # where and options, of every node
     below: set[str] = set()
     for text in line.each("blockdev"):
@@ -141,7 +136,7 @@ def _blockdevs(line: CommandLine) -> list[DiskSpec]:
         elif "filename" not in options:
             raise UserError(f"{where}: 'file' needs filename=")
         nodes[name] = (where, options)
-    return [_node(where, name, options) for name, (where, options) in nodes.items() if name not in below]
+    return [_node(where, name, options, snapshot) for name, (where, options) in nodes.items() if name not in below]
 
 
 def _refuse_driver(where: str, driver: str) -> None:
@@ -199,7 +194,7 @@ def _with_file(
     return merged
 
 
-def _node(where: str, name: str, options: dict[str, str]) -> DiskSpec:
+def _node(where: str, name: str, options: dict[str, str], snapshot: bool) -> DiskSpec:
     def flag(key: str) -> bool:
         return key in options and parse_bool(where, key, options[key])
 
@@ -209,6 +204,7 @@ def _node(where: str, name: str, options: dict[str, str]) -> DiskSpec:
         path=options["filename"],
         raw=True,  # there is no probing: the driver says what it is
         readonly=flag("read-only"),
+        snapshot=snapshot,
         sync=not flag("cache.no-flush"),
         unmap=options.get("discard", "unmap") in ("unmap", "on"),
         locking=options.get("locking") != "off",
