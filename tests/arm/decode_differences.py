@@ -40,7 +40,7 @@ def _register(*keys: tuple[int, int, int, int, int], read: bool = True, write: b
 
 
 def _pmu() -> Callable[[int], bool]:
-    """PMCR_EL0 and the registers around it, PMINTEN*_EL1, PMMIR_EL1, PMEVCNTR<n>_EL0, PMEVTYPER<n>_EL0, PMCCFILTR_EL0."""
+    """PMCR_EL0 and those around it, PMINTEN*_EL1, PMMIR_EL1, PMEVCNTR<n>_EL0, PMEVTYPER<n>_EL0, PMCCFILTR_EL0."""
     keys = {(3, 3, 9, crm, op2) for crm in (12, 13, 14) for op2 in range(8)}
     keys |= {(3, 0, 9, 14, op2) for op2 in range(8)}
     keys |= {(3, 3, 14, crm, op2) for crm in range(8, 16) for op2 in range(8)}
@@ -112,6 +112,17 @@ DIFFERENCES: tuple[Difference, ...] = (
         "PSTATE and identification of more features", "unicorn", NO,
         _register((3, 0, 4, 2, 4), (3, 0, 10, 4, 7), (3, 3, 2, 4, 0), (3, 3, 2, 4, 1)),
         "UAO, LORID_EL1, RNDR and RNDRRS belong to features that `max` does not have here.", ("max",),
+    ),
+    Difference(
+        "system instructions of more features", "unicorn", NO,
+        _layout(
+            "1101010100000 000 0100 xxxx 0xx 11111",  # CFINV, XAFLAG, AXFLAG, MSR UAO
+            "1101010100000 011 0011 0000 111 11111",  # SB
+            "1101010100001 000 0111 1001 00x xxxxx",  # AT S1E1RP, S1E1WP
+            "1101010100001 011 0111 0011 1xx xxxxx",  # CFP, DVP and CPP RCTX
+            "1101010100001 011 0111 110x 001 xxxxx",  # DC CVAP, CVADP
+        ),
+        "They belong to features that `max` does not have here.", ("max",),
     ),
 )  # fmt: skip
 
