@@ -43,7 +43,7 @@ class Code:
 
 @dataclass(slots=True, eq=False)
 class _Plan:
-    """How a stencil is filled: its bytes, what goes into its holes (pack_into, offset, name, addend, mask), and the rest.
+    """How a stencil is filled: its bytes, its holes (pack_into, offset, name, addend, mask), and the rest.
 
     The rest is that of `Code`.  piece: kept alive, because plans are found by its identity.
     """

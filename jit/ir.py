@@ -148,7 +148,7 @@ class Value:
             return self
         if t.lanes != self.type.lanes or (t.bits > self.type.bits) != wider:
             raise IRError(f"{op} of {self.type} to {t}")
-        if op == "trunc" and self.op == "hole" and 0 <= self.attrs["lo"] and self.attrs["hi"] <= t.mask:
+        if op == "trunc" and self.op == "hole" and self.attrs["lo"] >= 0 and self.attrs["hi"] <= t.mask:
             return self.builder.emit("hole", t, **self.attrs)  # the same number, as a narrower immediate
         return self.builder.emit(op, t, (self,))
 
@@ -231,8 +231,8 @@ class Body(list[Value]):
 class Function:
     """A lifted instruction or a runtime function: one body, ending in one terminal.
 
-    kind: "stencil" (env in, leaves through next/goto/branch/goto_ptr) or "function" (arguments, ret).  slow: for a stencil
-    that leaves for SLOW, the whole instruction again without the short cuts; its code is placed out of the way.
+    kind: "stencil" (env in, leaves through next/goto/branch/goto_ptr) or "function" (arguments, ret).  slow: for a
+    stencil that leaves for SLOW, the whole instruction again without the short cuts; its code is placed out of the way.
     """
 
     __slots__ = ("name", "kind", "ret", "arg_types", "body", "cold", "slow")

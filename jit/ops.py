@@ -52,7 +52,7 @@ _ROWS = [
     _op("umulh", "a:int a -> a", "High half of the unsigned product (i64 and narrower)."),
     _op("smulh", "a:int a -> a", "High half of the signed product (i64 and narrower)."),
     _op("udiv", "a:int a -> a", "Unsigned quotient (i64 and narrower); 0 for a zero divisor."),
-    _op("sdiv", "a:int a -> a", "Signed quotient towards zero (i64 and narrower); 0 for a zero divisor; minimum for minimum / -1."),
+    _op("sdiv", "a:int a -> a", "Signed quotient towards zero (to i64); 0 for a zero divisor; minimum / -1 = minimum."),
     _op("and", "a:int a -> a", "Bitwise and."),
     _op("or", "a:int a -> a", "Bitwise or."),
     _op("xor", "a:int a -> a", "Bitwise exclusive or."),
@@ -130,7 +130,7 @@ _ROWS = [
     ),
     _op(
         "ftoi", "a:float -> *",
-        "Signed integer (i32, i64), rounded towards zero; for a NaN and out of range the minimum, and invalid alone.", "fp",
+        "Signed integer (i32, i64), rounded towards zero; for NaNs and out of range the minimum, and invalid.", "fp",
     ),
     _op("itof", "a:int -> *", "Signed integer to float, rounded (i32, i64).", "fp"),
     _op("utof", "a:int -> *", "Unsigned integer to float, rounded (i32, i64).", "fp"),

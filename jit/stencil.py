@@ -86,9 +86,9 @@ def host_features(machine: str | None = None) -> frozenset[str]:
 def optimise(text: str, machine: str | None = None) -> Any:
     """Parse, verify and run LLVM's passes: the module that code is made from.
 
-    Two passes are enough: what we write has no variables or dead code to clean up and few loops and calls.  Over the 424
-    shapes of a kernel's text they give the same bytes as LLVM's whole pipeline in half its time, and of the runtime,
-    which every start compiles, slightly smaller code in a sixth.
+    Two passes are enough: what we write has no variables or dead code to clean up and few loops and calls.  Over the
+    424 shapes of a kernel's text they give the same bytes as LLVM's whole pipeline in half its time, and
+    of the runtime, which every start compiles, slightly smaller code in a sixth.
     """
     module = llvm.parse_assembly(text)
     module.verify()

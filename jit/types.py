@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 class Type:
     """One IR type.
 
-    name: text form (`i64`, `f32`, `v4i32`, `ptr`, `void`); kind: "int", "float", "ptr" or "void", of a lane for vectors.
+    name: text form (`i64`, `f32`, `v4i32`, `ptr`, `void`).  kind: "int", "float", "ptr" or "void", of a lane for
+    vectors.
     bits: size of one lane in bits; lanes: 0 for a scalar.
     """
 

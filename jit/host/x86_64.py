@@ -33,7 +33,7 @@ def is_jump(code: bytes) -> bool:
 
 
 def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
-    """`jcc A; jmp B` at the end of `code`, with displacements at those offsets, as `jncc B; jmp A`; None where it isn't.
+    """`jcc A; jmp B` at the end of `code`, displacements at those offsets, as `jncc B; jmp A`; None where it isn't.
 
     The caller exchanges the two targets.
     """

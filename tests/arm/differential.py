@@ -123,9 +123,8 @@ def differences(ours: State, theirs: State) -> list[str]:
             out.append(f"{name}: ours {getattr(ours, name):#x}, oracle {getattr(theirs, name):#x}")
     if ours.memory != theirs.memory:
         at = next(k for k in range(DATA_SIZE) if ours.memory[k] != theirs.memory[k])
-        out.append(
-            f"memory at {DATA + at:#x}: ours {ours.memory[at : at + 16].hex()}, oracle {theirs.memory[at : at + 16].hex()}"
-        )
+        mine, other = (s.memory[at : at + 16].hex() for s in (ours, theirs))
+        out.append(f"memory at {DATA + at:#x}: ours {mine}, oracle {other}")
     return out
 
 
@@ -139,7 +138,8 @@ def describe(row: Row, word: int, before: State, seed: int, case: int) -> str:
     regs = " ".join(f"x{r}={before.x[r]:#x}" for r in used if r < 31)
     vecs = " ".join(f"v{r}={before.v[r]:#034x}" for r in used)
     return (
-        f"{row.name}: {word:08x} {text}   (seed {seed}, case {case})\n  before: {regs} sp={before.sp:#x} pc={before.pc:#x}"
+        f"{row.name}: {word:08x} {text}   (seed {seed}, case {case})\n"
+        f"  before: {regs} sp={before.sp:#x} pc={before.pc:#x}"
         f" nzcv={before.nzcv:x} fpcr={before.fpcr:#x} fpsr={before.fpsr:#x}\n          {vecs}"
     )
 
@@ -193,9 +193,8 @@ def run_isolated(campaign: Campaign, row: Row, cases: int, seed: int, engines: t
         if not os.WIFSIGNALED(status):
             return shown + os.WEXITSTATUS(status)
         case, word = struct.unpack("<2I", campaign.progress[:])
-        print(
-            f"{row.name}: {word:08x} (seed {seed}, case {case}) ends the process: {signal.Signals(os.WTERMSIG(status)).name}"
-        )
+        how = signal.Signals(os.WTERMSIG(status)).name
+        print(f"{row.name}: {word:08x} (seed {seed}, case {case}) ends the process: {how}", flush=True)
         first, shown = case + 1, shown + (word not in ABORTS)
     return shown
 

@@ -112,7 +112,7 @@ class Flat:
 
     # -- the runtime, in Python -------------------------------------------------------------------------------------
     def _host_of(self, va: int, size: int, write: bool) -> int | None:
-        if DATA <= va and va + size <= DATA + DATA_SIZE:
+        if va >= DATA and va + size <= DATA + DATA_SIZE:
             return self.host + va - DATA
         if va >= CODE and va + size <= CODE + 4096 and not write:
             return self.code_host + va - CODE

@@ -1,4 +1,4 @@
-"""Where Unicorn is known to be wrong: data, each with the manual's pseudo-code and a second oracle that agrees with us."""
+"""Where Unicorn is known to be wrong: data, each with the manual's pseudo-code and a second oracle."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ ORACLE_BUGS: list[OracleBug] = [
         tuple(f"{name}{size}" for name in ("LDAR", "LDLAR", "LDAPR", "STLR", "STLLR") for size in ("H", "")),
         _misaligned,
         "B2.5.2 (alignment of data accesses): without FEAT_LSE2 a Load-Acquire, Load-AcquirePC or Store-Release that "
-        "is not naturally aligned takes an Alignment fault (AArch64.CheckAlignment).  qemu-system-aarch64 7.2 faults on "
-        "all but LDAPR.",
+        "is not naturally aligned takes an Alignment fault (AArch64.CheckAlignment).  qemu-system-aarch64 7.2 faults "
+        "on all but LDAPR.",
     ),
     OracleBug(
         tuple(f"LDS{kind}{size}" for kind in ("MAX", "MIN") for size in ("B", "H", "")),

@@ -102,7 +102,7 @@ class TcgVcpu:
         self._standby = False
         self._clock_start = 0
 
-    # -- lines ----------------------------------------------------------------------------------------------------------
+    # -- lines --------------------------------------------------------------------------------------------------------
     def set_irq(self, level: bool) -> None:
         self._set_line(0, level)
 
@@ -123,7 +123,7 @@ class TcgVcpu:
         with self._wake:
             self._wake.notify_all()
 
-    # -- power ----------------------------------------------------------------------------------------------------------
+    # -- power --------------------------------------------------------------------------------------------------------
     def power(self, entry: int, context: int) -> None:
         self.cpu.reset(entry, context)
         self.cpu.set("cnt_base", self._boot_clock())
@@ -151,7 +151,7 @@ class TcgVcpu:
     def write_register(self, name: str, value: int) -> None:
         self.cpu.write_register(name, value)
 
-    # -- running --------------------------------------------------------------------------------------------------------
+    # -- running ------------------------------------------------------------------------------------------------------
     def run(self) -> None:
         self._running = True
         timers = threading.Thread(target=self._run_timers, name=f"timer{self.index}", daemon=True)
@@ -195,7 +195,7 @@ class TcgVcpu:
                     break
             self._kicked = False
 
-    # -- timers ---------------------------------------------------------------------------------------------------------
+    # -- timers -------------------------------------------------------------------------------------------------------
     def _set_timer_line(self, name: str, level: bool) -> None:
         line = self.timer_lines.get(name)
         if line is not None:

@@ -101,7 +101,9 @@ def _exception(name: str, opc: str, ll: str, lift: Any, *, ends: str = "jump") -
     return row(name, f"11010100 {opc} imm16 000 {ll}", lift, oracle="qemu", ends=ends)
 
 
-_B_COND = " ".join(f"b.{c}" for c in "eq ne hs lo mi pl vs vc hi ls ge lt gt le al nv".split())
+_B_COND = " ".join(
+    f"b.{c}" for c in ("eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le", "al", "nv")
+)
 
 ROWS = [
     row("B", "0 00101 imm26", branch, link=False, ends="jump"),

@@ -308,7 +308,7 @@ class A64(Builder):
 
     # -- memory -------------------------------------------------------------------------------------------------------
     def load(self, va: Value, type: Type, *, unpriv: bool = False, order: str = "plain", align: int = 1) -> Value:
-        """Mem[va] as `type`.  align: bytes that va must be a multiple of, else an alignment fault whatever SCTLR says."""
+        """Mem[va] as `type`.  align: bytes that va must be a multiple of, else it faults whatever SCTLR says."""
         return access.load(self, va, type, unpriv=unpriv, order=order, align=align)
 
     def store(self, va: Value, value: Value, *, unpriv: bool = False, order: str = "plain", align: int = 1) -> None:

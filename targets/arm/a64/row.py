@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WIDTHS = {
-    "sf": 1, "sh": 1, "N": 1, "S": 1, "Q": 1, "U": 1, "L": 1, "M": 1, "H": 1, "b5": 1, "op": 1, "o0": 1, "o1": 1, "o2": 1,
-    "A": 1, "R": 1, "V": 1, "sz": 1,
+    "sf": 1, "sh": 1, "N": 1, "S": 1, "Q": 1, "U": 1, "L": 1, "M": 1, "H": 1, "b5": 1, "op": 1,
+    "o0": 1, "o1": 1, "o2": 1, "A": 1, "R": 1, "V": 1, "sz": 1,
     "Rd": 5, "Rn": 5, "Rm": 5, "Ra": 5, "Rt": 5, "Rt2": 5, "Rs": 5,
     "imm3": 3, "imm4": 4, "imm5": 5, "imm6": 6, "imm7": 7, "imm8": 8, "imm9": 9, "imm12": 12, "imm14": 14, "imm16": 16,
     "imm19": 19, "imm26": 26, "immr": 6, "imms": 6, "immlo": 2, "immhi": 19, "immh": 4, "immb": 3,

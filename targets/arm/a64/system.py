@@ -393,8 +393,8 @@ _AT_KINDS = (("S1E1R", 0), ("S1E1W", mmu.AT_WRITE), ("S1E0R", mmu.AT_EL0), ("S1E
 
 # What is a hint to a CPU without the feature has a name of its own all the same
 _HINTS = (
-    "hint esb psb tsb dgh bti csdb xpaclri pacia1716 pacib1716 autia1716 autib1716 paciaz paciasp pacibz pacibsp autiaz "
-    "autiasp autibz autibsp"
+    "hint esb psb tsb dgh bti csdb xpaclri pacia1716 pacib1716 autia1716 autib1716 paciaz paciasp pacibz pacibsp "
+    "autiaz autiasp autibz autibsp"
 )
 _DSB = "dsb ssbb pssbb dfb"
 
