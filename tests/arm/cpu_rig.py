@@ -39,11 +39,21 @@ class NoBus:
 class Board:
     """RAM, a translator and its CPUs."""
 
-    def __init__(self, engine: str = "baseline", cpus: int = 1, cache_size: int = 32 << 20) -> None:
-        self.map = mmap.mmap(-1, RAM_SIZE)
+    def __init__(
+        self,
+        engine: str = "baseline",
+        cpus: int = 1,
+        cache_size: int = 32 << 20,
+        ram_base: int = RAM_BASE,
+        ram_size: int = RAM_SIZE,
+        features: tuple[str, ...] = (),
+    ) -> None:
+        self.ram_base = ram_base
+        self.map = mmap.mmap(-1, ram_size)
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
         model = MODELS["cortex-a57"]
-        self.system = System(model.features, MainRam(RAM_BASE, RAM_SIZE, self.host), cache_size=cache_size)
+        ram = MainRam(ram_base, ram_size, self.host)
+        self.system = System(features or model.features, ram, cache_size=cache_size)
         make = ReferenceCpu if engine == "reference" else ArmCpu
         self.cpus = [make(self.system, NoBus(), k, model) for k in range(cpus)]
         for cpu in self.cpus:
@@ -56,7 +66,7 @@ class Board:
     def put(self, address: int, words: Iterable[int], tell: bool = True) -> int:
         """Write code as a device would; gives the address behind it."""
         data = b"".join(w.to_bytes(4, "little") for w in words)
-        at = address - RAM_BASE
+        at = address - self.ram_base
         self.map[at : at + len(data)] = data
         if tell:
             self.system.written(address, len(data))
@@ -68,10 +78,15 @@ class Board:
         c.reset(entry)
         for k, value in enumerate(args):
             c.set("x", value, k)
-        while (reason := c.run()) != Exit.HYPERCALL:
-            if reason != Exit.STOP:
-                raise AssertionError(f"left with {reason.name} at {c.get('pc'):#x}")
+        self.go(cpu)
         return c.get("x", 0)
+
+    def go(self, cpu: int = 0) -> None:
+        """Run on to the next HVC."""
+        c = self.cpus[cpu]
+        while (reason := c.run()) != Exit.HYPERCALL:
+            if reason not in (Exit.STOP, Exit.WFI, Exit.WFE):
+                raise AssertionError(f"left with {reason.name} at {c.get('pc'):#x}")
 
 
 def branch(source: int, target: int, link: bool = False) -> int:
