@@ -133,7 +133,6 @@ class A64Frontend:
     def _check_name(self, r: Row, word: int) -> None:
         """Once a row: capstone's name for the word must be among the row's."""
         self._named.add(r)
-        text = self.disassemble(word, 0)
-        name = text.split()[0].partition(".")[0]  # b.eq is b
-        if r.oracle != "none" and not text.startswith(".inst") and name not in r.capstone and self._warn:
+        name = self.disassemble(word, 0).split()[0]
+        if r.oracle != "none" and name != ".inst" and name not in r.capstone and self._warn:
             self._warn(f"capstone calls {word:08x} {name}, the table {r.name}")
