@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import random
+from functools import cache
 from typing import Any
 
 from targets.arm.a64.row import Row
-from targets.arm.a64.table import all_rows
+from targets.arm.a64.table import Decoder, all_rows
 from tests.arm.cpu_rig import HVC, Board
 from tests.arm.differential import FEATURES, random_state, random_word
 from tests.arm.harness import CODE, DATA, DATA_SIZE, MASK64, State
@@ -56,9 +57,8 @@ def _stack_base(row: Row, word: int, rng: random.Random) -> int:
 
 
 def random_block(rng: random.Random) -> list[int]:
-    length = rng.randrange(5, 31)
-    words = [CLREX]
-    for left in range(length, 0, -1):
+    length, words = rng.randrange(5, 31), [CLREX]
+    while len(words) <= length:
         accesses = rng.randrange(5) == 0
         row = rng.choice(ACCESSES if accesses else REST)
         word = random_word(row, rng)
@@ -66,8 +66,14 @@ def random_block(rng: random.Random) -> list[int]:
             word = equal_holes(row, word, rng)
         elif accesses:
             word = _stack_base(row, word, rng)
-        words.append(_forward(row, word, left, rng))
+        if _decoder().row(word) is row:  # a hint may be WFI
+            words.append(_forward(row, word, length + 1 - len(words), rng))
     return words
+
+
+@cache
+def _decoder() -> Decoder:
+    return Decoder(FEATURES)
 
 
 def random_start(rng: random.Random) -> State:
