@@ -9,7 +9,7 @@ import pytest
 
 from jit import baseline
 from targets.arm.system import PAGE
-from tests.arm.cpu_rig import HVC, RAM_BASE, RET, Board, add, branch
+from tests.arm.cpu_rig import HVC, ISB, RAM_BASE, RET, Board, add, branch, movz
 
 CODE = RAM_BASE + PAGE
 FUNCTIONS = 120
@@ -30,47 +30,62 @@ def _cache_size() -> int:
     return (_kept() + (12 << 10) + PAGE - 1) & -PAGE
 
 
-def _program(board: Board) -> tuple[int, int]:
-    """Calls of functions in pages of their own, in a loop of x1 rounds; (entry, what a round adds)."""
-    at = CODE
-    words: list[int] = [add(9, 0, 0)]  # x9 = x0; the loop starts behind
-    functions = [CODE + (1 + k) * PAGE + 64 * (k % 60) for k in range(FUNCTIONS)]
-    for f in functions:
-        words.append(branch(at + 4 * len(words), f, link=True))
+FP_ON = [movz(2, 0x30, 1), 0xD518_1042, ISB]  # msr cpacr_el1, x2
+# x9 += number of ones in its lowest byte: code with a constant
+COUNT = [0x9E67_0120, 0x0E20_5800, 0x0E01_3C0A, 0x8B0A_0129]  # fmov d0, x9; cnt v0.8b, v0.8b; umov w10, v0.b[0]; add
+
+
+def _function(k: int) -> int:
+    return CODE + (1 + k) * PAGE + 64 * (k % 60)
+
+
+def _program(board: Board) -> int:
+    """Calls of functions in pages of their own, x1 rounds of them; x0 in and out.  Gives the entry."""
+    words = [add(9, 0, 0), *FP_ON]
+    loop = CODE + 4 * len(words)
+    for k in range(FUNCTIONS):
+        words.append(branch(CODE + 4 * len(words), _function(k), link=True))
     words += [0xF100_0421]  # subs x1, x1, #1
-    words.append(0x5400_0001 | ((CODE + 4 - (at + 4 * len(words))) >> 2 & 0x7FFFF) << 5)  # b.ne
+    words.append(0x5400_0001 | ((loop - (CODE + 4 * len(words))) >> 2 & 0x7FFFF) << 5)  # b.ne
     words += [add(0, 9, 0), HVC]
-    board.put(at, words)
-    total = 0
-    for k, f in enumerate(functions):
-        body = [add(9, 9, k + 1)] * (1 + k % 7)
-        total += sum(k + 1 for _ in body)
-        # a branch inside the page, and a load of a literal: links and constants of the block
-        board.put(f, [*body, branch(f + 4 * len(body), f + 4 * len(body) + 8), HVC, RET])
-    return CODE, total
+    board.put(CODE, words)
+    for k in range(FUNCTIONS):
+        f, body = _function(k), [add(9, 9, k + 1)] * (1 + k % 7)
+        # a branch inside the page and over an instruction: a link
+        board.put(f, [*body, *COUNT, branch(f + 4 * len(body) + 16, f + 4 * len(body) + 24), HVC, RET])
+    return CODE
+
+
+def _expected(x: int, rounds: int, last: int = 0) -> int:
+    """x0 after that many rounds; `last`: what the last function adds, if it was changed."""
+    for _ in range(rounds):
+        for k in range(FUNCTIONS):
+            changed = last and k == FUNCTIONS - 1
+            x += last if changed else (k + 1) * (1 + k % 7)
+            x += 0 if changed else (x & 0xFF).bit_count()
+    return x
 
 
 def test_one_cpu() -> None:
     board = Board(cache_size=_cache_size())
-    entry, total = _program(board)
-    assert board.run(entry, 5, 40) == 5 + 40 * total
+    entry = _program(board)
+    assert board.run(entry, 5, 40) == _expected(5, 40)
     assert board.system.engine.stats.flushes > 20
 
 
 def test_written_code_after_a_flush() -> None:
     board = Board(cache_size=_cache_size())
-    entry, total = _program(board)
+    entry = _program(board)
     for k in range(5):
-        last = CODE + FUNCTIONS * PAGE + 64 * ((FUNCTIONS - 1) % 60)
-        board.put(last, [add(9, 9, 1000 + k)])
-        assert board.run(entry, 0, 2) == 2 * (total + 1000 + k - FUNCTIONS)
+        board.put(_function(FUNCTIONS - 1), [add(9, 9, 1000 + k), RET])
+        assert board.run(entry, 0, 2) == _expected(0, 2, last=1000 + k)
     assert board.system.engine.stats.flushes > 5
 
 
 def test_several_cpus() -> None:
     cpus = 4
     board = Board(cpus=cpus, cache_size=_cache_size())
-    entry, total = _program(board)
+    entry = _program(board)
     results: dict[int, int] = {}
 
     def run(k: int) -> None:
@@ -81,7 +96,7 @@ def test_several_cpus() -> None:
         t.start()
     for t in threads:
         t.join(120)
-    assert results == {k: k + 10 * total for k in range(cpus)}
+    assert results == {k: _expected(k, 10) for k in range(cpus)}
     assert board.system.engine.stats.flushes > 10
 
 
