@@ -26,6 +26,7 @@ from jit.stencil import LoadError, Piece, compile_functions, fill
 
 PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
+CACHE_LINE = 64
 CODE_RESERVE = 64 << 10  # room for the largest block: no translation starts with less
 
 
@@ -412,8 +413,15 @@ class Baseline:
             chunks.append(self.host.jump(target - (start + at)))
             return at + len(chunks[-1])
         if pc < PAGE and page.chained:
+            at = self._pad_link(start, at, chunks)
             page.pending.setdefault(pc, []).append((start + at, True))
         return self._append(self._link_code, at, pc, chunks, fixes, constants)
+
+    def _pad_link(self, start: int, at: int, chunks: list[bytes]) -> int:
+        """Make room so that one store can turn the link that follows into a jump."""
+        pad = self.host.padding(start + at)
+        chunks.append(pad)
+        return at + len(pad)
 
     def _resolve(
         self, page: CodePage, jumps: list[tuple[int, int]], start: int, at: int, chunks: list[bytes],
@@ -426,15 +434,17 @@ class Baseline:
             if not entry:
                 entry = links.get(target, 0)
                 if not entry:
+                    at = self._pad_link(start, at, chunks)
                     entry = links[target] = start + at
                     at = self._append(self._link_code, at, target, chunks, fixes, constants)
-                if page.chained:
-                    page.pending.setdefault(target, []).append((start + place, False))
+                if page.chained:  # a displacement across cache lines can't change in one store, but its link can
+                    whole = (start + place) % CACHE_LINE <= CACHE_LINE - 4
+                    page.pending.setdefault(target, []).append((start + place, False) if whole else (entry, True))
             fixes.append((place, "<i", entry - (start + place + 4)))
         return at
 
     def _settle(self, page: CodePage, offsets: Iterable[int]) -> None:
-        """Redirect the jumps that waited for these instructions."""
+        """Redirect the jumps that waited for these instructions.  CPUs may be running them: one store each."""
         if not page.pending:
             return
         write, table = self.cache.write, page.table
@@ -442,8 +452,9 @@ class Baseline:
             for place, is_link in page.pending.pop(offset, ()):
                 target = table[offset >> 2]
                 if is_link:
-                    jump = self.host.jump(target - place)
-                    write[place : place + len(jump)] = jump
+                    word = place & -8
+                    old, jump = write[word : word + 8], self.host.jump(target - place)
+                    write[word : word + 8] = old[: place - word] + jump + old[place - word + len(jump) :]
                 else:
                     write[place : place + 4] = struct.pack("<i", target - (place + 4))
 

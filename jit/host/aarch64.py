@@ -58,6 +58,11 @@ def jump(distance: int) -> bytes:
     return _branch26(0x1400_0000, distance).to_bytes(4, "little")
 
 
+def padding(place: int) -> bytes:
+    """See x86_64: an instruction always is one aligned word."""
+    return b""
+
+
 OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway
 
 FP_SLOT = ""

@@ -49,6 +49,15 @@ def jump(distance: int) -> bytes:
     return b"\xe9" + (distance - 5).to_bytes(4, "little", signed=True)
 
 
+_NOPS = (b"", b"\x90", b"\x66\x90", b"\x0f\x1f\x00", b"\x0f\x1f\x40\x00")
+
+
+def padding(place: int) -> bytes:
+    """What to put at `place` so that a jump behind it lies in one aligned word of 8 bytes."""
+    room = 8 - place % 8
+    return b"" if room >= JUMP_SIZE else _NOPS[room]
+
+
 # The small code model stores any symbol as a sign-extended imm32, whatever its declared range: a wide hole is
 # therefore first moved to a register behind an empty asm, which LLVM does not look through.
 OPAQUE = 'call i64 asm "", "=r,0"(i64 {})'

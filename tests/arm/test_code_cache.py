@@ -119,3 +119,17 @@ def test_stores_beside_code_stay_native_and_a_page_without_code_is_free_again() 
     assert times.count == 1  # that dropped the whole page, the loop came back and left its own line only
     board.run(CODE, RAM_BASE + 0x10_0000, 3)
     assert times.count == 1
+
+
+def test_links_change_in_one_store() -> None:
+    """CPUs may run a link while it becomes a jump: its first instruction must be no shorter, and not across words."""
+    import platform
+
+    from jit.host import host_module
+
+    host = host_module()
+    if platform.machine() == "x86_64":
+        text = host.disassemble(Board().system.engine._link_code.data, 0).splitlines()
+        assert int(text[1].split(":")[0], 16) >= host.JUMP_SIZE
+    for place in range(64):
+        assert (place + len(host.padding(place))) % 8 + host.JUMP_SIZE <= 8 or platform.machine() != "x86_64"
