@@ -11,7 +11,7 @@ from jit.codecache import CacheFull
 from targets.arm import debug, debug_points, mmu, smp, sysregs, trace
 from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
-from targets.arm.env import ENV, SLOTS
+from targets.arm.env import ENV, SLOTS, SP_INDEX
 from targets.arm.exits import Event, Exit
 from targets.arm.models import Model
 from targets.arm.statistics import CallTimes, timed
@@ -73,6 +73,27 @@ class ArmCpu:
         f = ENV[name]
         size = f.type.bytes
         ctypes.memmove(self.env + f.at(index), (value & ((1 << (8 * size)) - 1)).to_bytes(size, "little"), size)
+
+    def _register(self, name: str) -> tuple[str, int]:
+        """(field, index) of a register by its name in the manual: x0..x30, sp, pc, v0..v31, or a system register's."""
+        name = name.lower()
+        if name == "sp":
+            return "x", SP_INDEX
+        if name == "pc":
+            return "pc", 0
+        if name[:1] in ("x", "v") and name[1:].isdigit() and int(name[1:]) < (31 if name[0] == "x" else 32):
+            return name[0], int(name[1:])
+        row = sysregs.BY_NAME.get(name)
+        if row is None or not row.field:
+            raise KeyError(f"there is no register {name}, or it is no plain value")
+        return row.field, row.index
+
+    def read_register(self, name: str) -> int:
+        """A register by its name; KeyError where there is none."""
+        return self.get(*self._register(name))
+
+    def write_register(self, name: str, value: int) -> None:
+        self.set(self._register(name)[0], value, self._register(name)[1])
 
     def call(self, name: str, *args: int) -> int:
         """Call a runtime function natively."""

@@ -77,7 +77,7 @@ def _r(name: str, op0: int, op1: int, crn: int, crm: int, op2: int, field: str |
     return SysReg(name, op0, op1, crn, crm, op2, field or "", **more)
 
 
-def _el0(name: str, *encoding: int, **more: Any) -> SysReg:
+def _el0(name: str, *encoding: Any, **more: Any) -> SysReg:
     """A register that EL0 may read, and write where it is not RO."""
     return _r(name, *encoding, el=0, **{"el_write": 0, **more})
 

@@ -25,7 +25,8 @@ CODE_FLAG = 1  # of ram_flags: the page holds translated code
 class Bus(Protocol):
     """The machine as the CPUs see it.  BusError: what accesses raise where nothing answers."""
 
-    BusError: type[Exception]
+    @property
+    def BusError(self) -> type[Exception]: ...
 
     def mmio_read(self, cpu: int, address: int, size: int) -> int: ...
 

@@ -30,9 +30,10 @@ WFE_PAUSE = 50e-6  # s
 class MachineBus:
     """The machine as the CPUs see it (targets.arm.system.Bus)."""
 
+    BusError: type[Exception] = BusError
+
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self.BusError = BusError
 
     def mmio_read(self, cpu: int, address: int, size: int) -> int:
         return self._machine.mmio_read(cpu, address, size)
