@@ -90,7 +90,7 @@ def _loop(c: FunctionText, v: Value) -> None:
     c.carried.append(dict(enumerate(phis)))
     c.run(body)
     c.carried.pop()
-    again, *nxt = body.yields or ()
+    again, *nxt = list(body.yields or ())
     last = c.block
     c.put(f"br i1 {c.ref(again)}, label %{head}, label %{end}")
     c.lines[at:at] = [

@@ -123,7 +123,7 @@ def _divide(c: FunctionText, v: Value) -> str:
     t, x, d = llvm_type(v.type), c.ref(v.args[0]), c.ref(v.args[1])
     truth, none, one = llvm_type(with_lanes(v.type, I1)), c.literal(0, v.type), c.literal(1, v.type)
     zero = c.let(f"icmp eq {t} {d}, {none}")
-    special = zero
+    special, minus = zero, ""
     if v.op == "sdiv":
         minus = c.let(f"icmp eq {t} {d}, {c.literal(v.type.mask, v.type)}")
         special = c.let(f"or {truth} {zero}, {minus}")

@@ -138,7 +138,7 @@ def compile_functions(
 
 def take_apart(obj: bytes, host: ModuleType) -> dict[str, Piece]:
     """The functions of an ELF object, one a `.text.NAME` section."""
-    elf = ELFFile(io.BytesIO(obj))
+    elf: Any = ELFFile(io.BytesIO(obj))  # its stubs know sections only in general
     symbols = list(elf.get_section_by_name(".symtab").iter_symbols())
     relocations = {s["sh_info"]: s for s in elf.iter_sections() if s["sh_type"] == "SHT_RELA"}
     pieces: dict[str, Piece] = {}

@@ -22,7 +22,7 @@ def _fold(r: Rewriter, v: Value) -> Value | None:
         return None
     if v.op == "result":
         taken = _taken(v.args[0])
-        return v if taken is None else (taken.yields or ())[v.attrs["index"]]
+        return v if taken is None or taken.yields is None else taken.yields[v.attrs["index"]]
     return folded(r, v)
 
 
