@@ -19,8 +19,8 @@ CONTINUATIONS = (
 )  # fmt: skip
 FUNCTIONS = (
     "slow_load", "slow_store", "slow_probe", "load_elements", "store_elements", "fetch_fill", "set_regime",
-    "address_translate", "probe_address", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid", "regime_changed",
-    "set_privilege", "mode_changed", "breakpoint_hit", "debug_changed",
+    "address_translate", "probe_address", "code_maintain", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid",
+    "regime_changed", "set_privilege", "mode_changed", "breakpoint_hit", "debug_changed",
 )  # fmt: skip
 _F4 = ("f32", "f64", "v4f32", "v2f64")
 # targets/arm/fp_runtime.py: those that stencils call

@@ -126,13 +126,19 @@ class System:
                 slot = self.directories.base + mode * self.dir_bytes + index * 8
                 ctypes.c_uint64.from_address(slot).value = page.address
         if not page.table[offset >> 2]:
-            if index is not None:
-                self._protect(number, index)  # before the words are read
-            end = engine.translate(page, offset)
-            if index is not None:
-                first, last = offset >> 6, (end - 1) >> 6
-                ctypes.c_uint64.from_address(self.lines.base + index * 8).value |= (2 << last) - (1 << first)
+            if index is None:
+                engine.translate(page, offset)
+            else:
+                self._translate(page, offset, index)
         return page
+
+    def _translate(self, page: CodePage, offset: int, index: int) -> None:
+        """Translate, with stores to any part of the page being noticed meanwhile."""
+        lines = ctypes.c_uint64.from_address(self.lines.base + index * 8)
+        before, lines.value = lines.value, (1 << 64) - 1
+        self._protect(page.number, index)
+        end = self.engine.translate(page, offset)
+        lines.value = before | (2 << (end - 1 >> 6)) - (1 << (offset >> 6))
 
     def _protect(self, number: int, index: int) -> None:
         """Stores to the page take the slow path, and tell `written` where they hit one of its lines of code."""

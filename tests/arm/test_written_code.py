@@ -140,3 +140,50 @@ def test_a_loop_is_left_when_another_cpu_changes_it() -> None:
     b.put(PROGRAM + 4, [HVC])
     thread.join(30)
     assert result == [7]
+
+
+# x1 rounds; x2 = the code, `mov x0, #n; ret`, x3 and x4 = places to tell each other n
+WRITER = [
+    0xD280_0036,  # mov x22, #1
+    0xAA16_1509, 0xF900_0049,  # 1: orr x9, x8, x22, lsl #5; str x9, [x2]
+    DSB, IC_IVAU, DSB, ISB,
+    0xC89F_FC76,  # stlr x22, [x3]
+    0xC8DF_FC8A, 0xEB16_015F, 0x54FF_FFC1,  # 2: ldar x10, [x4]; cmp x10, x22; b.ne 2b
+    0x9100_06D6, 0xEB01_02DF, 0x54FF_FE89,  # add x22, x22, #1; cmp x22, x1; b.ls 1b
+    0xAA16_03E0, HVC,  # mov x0, x22
+]  # fmt: skip
+RUNNER = [
+    0xD280_0015, 0xD280_0036,  # mov x21, #0; mov x22, #1
+    0xC8DF_FC6A, 0xEB16_015F, 0x54FF_FFC1,  # 3: ldar x10, [x3]; cmp x10, x22; b.ne 3b
+    ISB, BLR,
+    0xEB16_001F, 0x9A95_06B5,  # cmp x0, x22; cinc x21, x21, ne
+    0xC89F_FC96,  # stlr x22, [x4]
+    0x9100_06D6, 0xEB01_02DF, 0x54FF_FEC9,  # add x22, x22, #1; cmp x22, x1; b.ls 3b
+    0xAA15_03E0, HVC,  # mov x0, x21: how often the code was not what it should be
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", [CODE, CODE + PAGE - 8, PROGRAM + 0x800])
+def test_one_cpu_writes_what_another_runs(target: int) -> None:
+    import threading
+
+    b = Board("baseline", cpus=2, ram_base=0, ram_size=RAM_SIZE)
+    flag, rounds = 0x4_0000, 300
+    b.put(PROGRAM, WRITER)
+    b.put(PROGRAM + 0x400, RUNNER)
+    results: dict[int, int] = {}
+
+    def run(k: int) -> None:
+        cpu = b.cpus[k]
+        cpu.reset((PROGRAM, PROGRAM + 0x400)[k])
+        for register, value in ((1, rounds), (2, target), (3, flag), (4, flag + 64), (8, RET << 32 | ZERO)):
+            cpu.set("x", value, register)
+        b.go(k)
+        results[k] = cpu.get("x", 0)
+
+    threads = [threading.Thread(target=run, args=(k,), daemon=True) for k in (0, 1)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(120)
+    assert results == {0: rounds + 1, 1: 0}

@@ -327,8 +327,12 @@ def privileged_nothing(b: A64, i: Insn) -> None:
 
 
 def instruction_cache_va(b: A64, i: Insn) -> None:
-    """IC IVAU: stores drop translated code by themselves; what is left is to look for new code."""
+    """IC IVAU: stores drop translated code by themselves, and what is left is to look for new code.
+
+    But a store may go to a page while another CPU is just finding out that there is code in it.
+    """
     _system_trap(b, i, SCTLR_UCI)
+    b.when(get(b, "peers").ne(0), lambda: b.call("code_maintain", b.X(i.Rt)), likely=False)
     b.sync()
 
 
