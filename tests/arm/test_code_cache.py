@@ -133,3 +133,11 @@ def test_links_change_in_one_store() -> None:
         assert int(text[1].split(":")[0], 16) >= host.JUMP_SIZE
     for place in range(64):
         assert (place + len(host.padding(place))) % 8 + host.JUMP_SIZE <= 8 or platform.machine() != "x86_64"
+
+
+def test_entry_tables_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline.TableArena.__init__, "__defaults__", (FUNCTIONS // 3,))
+    board = Board()
+    entry = _program(board)
+    assert board.run(entry, 5, 10) == _expected(5, 10)
+    assert board.system.engine.stats.flushes > 10
