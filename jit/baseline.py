@@ -22,7 +22,7 @@ from jit.codecache import CacheFull, CodeCache
 from jit.frontend import Decoded, Frontend
 from jit.host import host_module
 from jit.ir import Function
-from jit.stencil import LoadError, Piece, compile_functions, fill
+from jit.stencil import LoadError, Piece, Writer, compile_functions, fill, writer
 
 PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
@@ -35,23 +35,23 @@ class Code:
     """A word's stencil with all its holes filled but those that depend on its place."""
 
     data: bytes
-    pc: tuple[tuple[int, str, int], ...]  # (offset, format, addend): the instruction's offset in its page
-    taken: tuple[int, ...]  # offsets of 32-bit displacements to the branch target
+    pc: tuple[tuple[int, Writer, int], ...]  # (offset, writer, addend): the instruction's offset in its page
+    taken: tuple[int, ...]  # offsets of the displacements to the branch target
     constants: tuple[tuple[int, int], ...]  # (offset, address + addend) of pc-relative operands
-    exits: tuple[int, ...] = ()  # offsets of 32-bit displacements: to the slow path, and in one to what is behind
+    exits: tuple[int, ...] = ()  # offsets of displacements: to the slow path, and in one to what is behind
     slow: Code | None = None  # the slow path, placed behind the block
 
 
 @dataclass(slots=True, eq=False)
 class _Plan:
-    """How a stencil is filled: its bytes, its holes (pack_into, offset, name, addend, mask), and the rest.
+    """How a stencil is filled: its bytes, its holes (writer, offset, name, addend, mask), and the rest.
 
     The rest is that of `Code`.  piece: kept alive, because plans are found by its identity.
     """
 
     data: bytes
-    holes: list[tuple[Callable[..., None], int, str, int, int]]
-    pc: tuple[tuple[int, str, int], ...]
+    holes: list[tuple[Writer, int, str, int, int]]
+    pc: tuple[tuple[int, Writer, int], ...]
     taken: tuple[int, ...]
     constants: tuple[tuple[int, int], ...]
     exits: tuple[int, ...]
@@ -128,9 +128,12 @@ class Baseline:
         read_page: Callable[[int], bytes],
         cache: CodeCache | None = None,
         inserts: Iterable[Function] = (),
+        machine: str | None = None,
     ) -> None:
-        self.frontend, self.slots = frontend, slots
-        self.host: ModuleType = host_module()
+        """machine: the host architecture, where it is not this one."""
+        self.frontend, self.slots, self.machine = frontend, slots, machine
+        self.host: ModuleType = host_module(machine)
+        self._branch = writer(self.host.BRANCH)[0]
         self.cache = cache or CodeCache()
         self.tables = TableArena()
         self.lock = threading.RLock()
@@ -150,7 +153,7 @@ class Baseline:
         self.on_stencil: Callable[[str, Function], None] | None = None
         self._place_runtime(list(runtime))
         inserts = list(inserts)
-        own = compile_functions([poll, link, *inserts], slots)
+        own = compile_functions([poll, link, *inserts], slots, machine)
         self._link_code = self._fill_word(self._plan(own[link.name], False), {})
         self._poll_code = self._fill_word(self._plan(own[poll.name], False), {})
         self._inserts = {f.name: self._fill_word(self._plan(own[f.name], False), {}) for f in inserts}
@@ -164,7 +167,7 @@ class Baseline:
     # -- runtime ------------------------------------------------------------------------------------------------------
     def _place_runtime(self, functions: list[Function]) -> None:
         """`translate` is placed first, at offset 0, so that an empty entry leads to it."""
-        pieces = compile_functions(functions, self.slots)
+        pieces = compile_functions(functions, self.slots, self.machine)
         order = sorted(pieces, key=lambda n: n != "translate")
         offsets = {name: self.cache.reserve(len(pieces[name].code) + self.host.JUMP_SIZE) for name in order}
         self.symbols = {name: self.cache.base + at for name, at in offsets.items()}
@@ -215,7 +218,7 @@ class Baseline:
             names[f.name] = key
             functions.append(f)
         started = perf_counter_ns()
-        for name, piece in compile_functions(functions, self.slots).items() if functions else ():
+        for name, piece in compile_functions(functions, self.slots, self.machine).items() if functions else ():
             self._pieces[names[name]] = piece
         if self.on_stencil:
             for f in functions:
@@ -237,8 +240,8 @@ class Baseline:
         if plan is not None:
             return plan
         data = bytearray(piece.code)
-        holes: list[tuple[Callable[..., None], int, str, int, int]] = []
-        pc: list[tuple[int, str, int]] = []
+        holes: list[tuple[Writer, int, str, int, int]] = []
+        pc: list[tuple[int, Writer, int]] = []
         taken: list[int] = []
         constants: list[tuple[int, int]] = []
         exits: list[int] = []
@@ -248,7 +251,7 @@ class Baseline:
             elif fx.data:
                 constants.append((fx.offset, self._constant(fx.data) + fx.addend))
             elif fx.name == "PC":
-                pc.append((fx.offset, "<" + fx.fmt, fx.addend))
+                pc.append((fx.offset, writer(fx.fmt)[0], fx.addend))
             elif fx.name == "TAKEN":
                 taken.append(fx.offset)
             elif fx.name == "SLOW" or (slow and fx.name == "NEXT"):
@@ -256,9 +259,8 @@ class Baseline:
             elif fx.name == "NEXT":
                 fill(data, fx, len(data), 0)  # relative to the piece itself, wherever it is
             else:
-                how = struct.Struct("<" + fx.fmt)
-                mask = -1 if fx.fmt == "i" else (1 << 8 * how.size) - 1
-                holes.append((how.pack_into, fx.offset, fx.name, fx.addend, mask))
+                write, mask = writer(fx.fmt)
+                holes.append((write, fx.offset, fx.name, fx.addend, mask))
         behind = self._plan(piece.slow, True) if piece.slow else None
         plan = _Plan(bytes(data), holes, tuple(pc), tuple(taken), tuple(constants), tuple(exits), behind, piece)
         self._plans[id(piece)] = plan
@@ -267,8 +269,8 @@ class Baseline:
     def _fill_word(self, plan: _Plan, values: Mapping[str, int]) -> Code:
         """A stencil's code for one word."""
         data = bytearray(plan.data)
-        for pack_into, offset, name, addend, mask in plan.holes:
-            pack_into(data, offset, values[name] + addend & mask)
+        for write, offset, name, addend, mask in plan.holes:
+            write(data, offset, values[name] + addend & mask)
         behind = self._fill_word(plan.slow, values) if plan.slow else None
         return Code(bytes(data), plan.pc, plan.taken, plan.constants, plan.exits, behind)
 
@@ -336,7 +338,7 @@ class Baseline:
         ready = [codes[near] or self._code(d, codes, mode, near) for d, codes, near in insns]
         start = self.cache.reserve(0)  # behind the constants that these words placed
         chunks: list[bytes] = []
-        fixes: list[tuple[int, str, int]] = []
+        fixes: list[tuple[int, Writer, int]] = []
         jumps: list[tuple[int, int]] = []  # (place of a displacement, target offset in the page)
         constants: list[tuple[int, int]] = []
         entries: list[int] = []
@@ -363,8 +365,8 @@ class Baseline:
         for code, fast, pc_fast in slow:
             at = self._append_slow(code, fast, at, pc_fast, chunks, fixes, constants)
         buffer = bytearray(b"".join(chunks))
-        for place, fmt, value in fixes:
-            struct.pack_into(fmt, buffer, place, value)
+        for place, write, value in fixes:
+            write(buffer, place, value)
         base = self.cache.base + start
         for place, address in constants:
             struct.pack_into("<i", buffer, place, address - (base + place))
@@ -380,31 +382,31 @@ class Baseline:
         return [self._inserts[name] for name in ((stop, *d.before) if stop else d.before)]
 
     def _append(
-        self, code: Code, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
+        self, code: Code, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, Writer, int]],
         constants: list[tuple[int, int]],
     ) -> int:  # fmt: skip
         chunks.append(code.data)
-        for place, fmt, addend in code.pc:
-            fixes.append((at + place, fmt, pc + addend))
+        for place, write, addend in code.pc:
+            fixes.append((at + place, write, pc + addend))
         for place, address in code.constants:
             constants.append((at + place, address))
         return at + len(code.data)
 
     def _append_slow(
-        self, code: Code, fast: int, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
+        self, code: Code, fast: int, at: int, pc: int, chunks: list[bytes], fixes: list[tuple[int, Writer, int]],
         constants: list[tuple[int, int]],
     ) -> int:  # fmt: skip
         """The slow path of the code at `fast`, and the ways there and back."""
-        slow = code.slow
+        slow, bias = code.slow, self.host.BRANCH_BIAS
         assert slow is not None
         for place in code.exits:
-            fixes.append((fast + place, "<i", at - (fast + place + 4)))
+            fixes.append((fast + place, self._branch, at - (fast + place + bias)))
         for place in slow.exits:
-            fixes.append((at + place, "<i", fast + len(code.data) - (at + place + 4)))
+            fixes.append((at + place, self._branch, fast + len(code.data) - (at + place + bias)))
         return self._append(slow, at, pc, chunks, fixes, constants)
 
     def _go_on(
-        self, page: CodePage, pc: int, start: int, at: int, chunks: list[bytes], fixes: list[tuple[int, str, int]],
+        self, page: CodePage, pc: int, start: int, at: int, chunks: list[bytes], fixes: list[tuple[int, Writer, int]],
         constants: list[tuple[int, int]],
     ) -> int:  # fmt: skip
         """Behind the last instruction: a jump to the next one's code, or a link that can become that jump."""
@@ -425,7 +427,7 @@ class Baseline:
 
     def _resolve(
         self, page: CodePage, jumps: list[tuple[int, int]], start: int, at: int, chunks: list[bytes],
-        fixes: list[tuple[int, str, int]], constants: list[tuple[int, int]], here: dict[int, int],
+        fixes: list[tuple[int, Writer, int]], constants: list[tuple[int, int]], here: dict[int, int],
     ) -> int:  # fmt: skip
         """Aim direct branches: at code that is there, or at a link behind the block."""
         links: dict[int, int] = {}
@@ -440,7 +442,7 @@ class Baseline:
                 if page.chained:  # a displacement across cache lines can't change in one store, but its link can
                     whole = (start + place) % CACHE_LINE <= CACHE_LINE - 4
                     page.pending.setdefault(target, []).append((start + place, False) if whole else (entry, True))
-            fixes.append((place, "<i", entry - (start + place + 4)))
+            fixes.append((place, self._branch, entry - (start + place + self.host.BRANCH_BIAS)))
         return at
 
     def _settle(self, page: CodePage, offsets: Iterable[int]) -> None:
@@ -456,7 +458,9 @@ class Baseline:
                     old, jump = write[word : word + 8], self.host.jump(target - place)
                     write[word : word + 8] = old[: place - word] + jump + old[place - word + len(jump) :]
                 else:
-                    write[place : place + 4] = struct.pack("<i", target - (place + 4))
+                    displacement = bytearray(write[place : place + 4])
+                    self._branch(displacement, 0, target - (place + self.host.BRANCH_BIAS))
+                    write[place : place + 4] = bytes(displacement)
 
     # -- invalidation -------------------------------------------------------------------------------------------------
     def has_code(self, number: int) -> bool:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -185,16 +185,26 @@ def _piece(name: str, code: bytes, fixups: list[Fixup], host: ModuleType) -> Pie
     return Piece(name, code, tuple(fixups), False)
 
 
+Writer = Callable[[bytearray, int, int], None]  # (code, offset, number)
+
+
+@cache
+def writer(fmt: str) -> tuple[Writer, int]:
+    """What writes a number in a fix-up's format, and the mask to cut the number with before."""
+    insert = FIELDS.get(fmt)
+    if insert is None:
+        packed = struct.Struct("<" + fmt)
+        return packed.pack_into, -1 if fmt == "i" else (1 << 8 * packed.size) - 1
+
+    def field(code: bytearray, offset: int, number: int) -> None:
+        (word,) = struct.unpack_from("<I", code, offset)
+        struct.pack_into("<I", code, offset, insert(word, number))
+
+    return field, -1
+
+
 def fill(code: bytearray, fixup: Fixup, value: int, place: int) -> None:
     """Write one fix-up: `value` is the number or address, `place` the address that the code will have."""
     number = value + fixup.addend - (place + fixup.offset if fixup.relative else 0)
-    insert = FIELDS.get(fixup.fmt)
-    if insert:
-        (word,) = struct.unpack_from("<I", code, fixup.offset)
-        struct.pack_into("<I", code, fixup.offset, insert(word, number))
-        return
-    if fixup.fmt == "Q":
-        number &= 0xFFFF_FFFF_FFFF_FFFF
-    elif fixup.fmt in "IHB":
-        number &= (1 << (8 * struct.calcsize(fixup.fmt))) - 1
-    struct.pack_into("<" + fixup.fmt, code, fixup.offset, number)
+    write, mask = writer(fixup.fmt)
+    write(code, fixup.offset, number & mask)

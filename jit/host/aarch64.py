@@ -25,6 +25,7 @@ ALIGN = ""
 FMA: str | None = None
 VECTOR_UTOF: str | None = None  # the feature that vectors of unsigned numbers convert with: always
 JUMP_SIZE = 4
+BRANCH, BRANCH_BIAS = "B26", 0  # the format of a direct jump's displacement, and where it counts from
 
 
 def is_jump(code: bytes) -> bool:

@@ -78,6 +78,7 @@ class System:
         ram: MainRam,
         log: Callable[[str], None] | None = None,
         cache_size: int = 256 << 20,
+        machine: str | None = None,
     ) -> None:
         self.ram = ram
         self.features = features
@@ -90,7 +91,7 @@ class System:
         self.inserts = {f.name: f for f in (exceptions.stack_check(), debug_points.breakpoint_check())}
         self.engine = Baseline(
             self.frontend, SLOTS, runtime_functions(), dispatch.poll(), dispatch.link(), self.read_page,
-            CodeCache(cache_size), self.inserts.values(),
+            CodeCache(cache_size), self.inserts.values(), machine,
         )  # fmt: skip
         self.cpus: list[Any] = []
         self.fetch_pc = 0  # what code_at is called for: virtual, for the debug log alone
