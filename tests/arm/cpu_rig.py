@@ -11,6 +11,7 @@ from targets.arm.exits import Exit
 from targets.arm.models import MODELS
 from targets.arm.reference import ReferenceCpu
 from targets.arm.system import MainRam, System
+from tests.arm.aarch64_machine import Aarch64Cpu
 
 RAM_BASE, RAM_SIZE = 0x4000_0000, 4 << 20
 HVC = 0xD400_0002  # ends a run
@@ -53,8 +54,9 @@ class Board:
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
         model = MODELS["cortex-a57"]
         ram = MainRam(ram_base, ram_size, self.host)
-        self.system = System(features or model.features, ram, cache_size=cache_size)
-        make = ReferenceCpu if engine == "reference" else ArmCpu
+        host = "aarch64" if engine == "aarch64" else None  # the baseline engine on a host that Unicorn plays
+        self.system = System(features or model.features, ram, cache_size=cache_size, machine=host)
+        make = {"reference": ReferenceCpu, "baseline": ArmCpu, "aarch64": Aarch64Cpu}[engine]
         self.cpus = [make(self.system, NoBus(), k, model) for k in range(cpus)]
         for cpu in self.cpus:
             cpu.set("peers", cpus - 1)

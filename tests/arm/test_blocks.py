@@ -1,6 +1,7 @@
 """Whole random blocks: the engines' stitched code against Unicorn, faults and where they happen included.
 
-XEMU_TEST_BLOCKS: blocks on the baseline engine (default 240; the reference engine gets a tenth); 20,000 with -m slow.
+XEMU_TEST_BLOCKS: blocks on the baseline engine (default 240); the reference engine gets a tenth, and the baseline
+engine for AArch64 hosts a quarter.  20,000 with -m slow.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def test_blocks(chunk: int) -> None:
 
 def test_blocks_on_the_reference_engine() -> None:
     campaign("reference", "reference", max(1, BLOCKS // 10))
+
+
+def test_blocks_on_an_aarch64_host() -> None:
+    """The whole engine, its runtime and its patches, made for AArch64 and run in Unicorn."""
+    campaign("aarch64", "aarch64", BLOCKS // 4)
 
 
 @pytest.mark.slow

@@ -22,12 +22,12 @@ def small_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def _kept() -> int:
-    return Board().system.engine.cache.kept
+def _kept(engine: str = "baseline") -> int:
+    return Board(engine).system.engine.cache.kept
 
 
-def _cache_size() -> int:
-    return (_kept() + (12 << 10) + PAGE - 1) & -PAGE
+def _cache_size(engine: str = "baseline") -> int:
+    return (_kept(engine) + (12 << 10) + PAGE - 1) & -PAGE
 
 
 FP_ON = [movz(2, 0x30, 1), 0xD518_1042, ISB]  # msr cpacr_el1, x2
@@ -66,8 +66,9 @@ def _expected(x: int, rounds: int, last: int = 0) -> int:
     return x
 
 
-def test_one_cpu() -> None:
-    board = Board(cache_size=_cache_size())
+@pytest.mark.parametrize("engine", ["baseline", "aarch64"])
+def test_one_cpu(engine: str) -> None:
+    board = Board(engine, cache_size=_cache_size(engine))
     entry = _program(board)
     assert board.run(entry, 5, 40) == _expected(5, 40)
     assert board.system.engine.stats.flushes > 20

@@ -76,7 +76,7 @@ def _new_code(at: int, size: int) -> int:
     return int.from_bytes(data[16 + at : 16 + at + size], "little")
 
 
-@pytest.mark.parametrize("engine", ["baseline", "reference"])
+@pytest.mark.parametrize("engine", ["baseline", "reference", "aarch64"])
 @pytest.mark.parametrize("start", FROM)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", STORES)
@@ -102,7 +102,7 @@ def test_store(name: str, place: str, start: str, engine: str) -> None:
         assert cpu.get("esr_el1") == 1 << 25 and cpu.get("elr_el1") == target, "zeros are not executed"
 
 
-@pytest.mark.parametrize("engine", ["baseline", "reference"])
+@pytest.mark.parametrize("engine", ["baseline", "reference", "aarch64"])
 def test_a_device_writes(engine: str) -> None:
     """Memory that the machine writes, in the page and in the neighbours."""
     b = board(engine)
