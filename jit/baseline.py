@@ -180,7 +180,12 @@ class Baseline:
             if not fx.data and fx.name not in self.symbols:
                 raise LoadError(f"{piece.name} refers to {fx.name!r}, which is not among the runtime functions")
             fill(code, fx, self._constant(fx.data) if fx.data else self.symbols[fx.name], place)
-        self.cache.write[offset : offset + len(code)] = bytes(code)
+        self._write(offset, bytes(code))
+
+    def _write(self, offset: int, code: bytes) -> None:
+        """Put code into the cache for CPUs to run."""
+        self.cache.write[offset : offset + len(code)] = code
+        self.host.publish(self.cache.base + offset, len(code))
 
     def _constant(self, data: bytes) -> int:
         """Address of constant-pool data, shared by content."""
@@ -371,7 +376,7 @@ class Baseline:
         for place, address in constants:
             struct.pack_into("<i", buffer, place, address - (base + place))
         self.cache.reserve(len(buffer))
-        self.cache.write[start : start + len(buffer)] = bytes(buffer)
+        self._write(start, bytes(buffer))
         for k, entry in enumerate(entries, offset // step):
             table[k] = entry
         self._settle(page, range(offset, pc, step))
@@ -449,18 +454,18 @@ class Baseline:
         """Redirect the jumps that waited for these instructions.  CPUs may be running them: one store each."""
         if not page.pending:
             return
-        write, table = self.cache.write, page.table
+        table = page.table
         for offset in offsets:
             for place, is_link in page.pending.pop(offset, ()):
                 target = table[offset >> 2]
                 if is_link:
                     word = place & -8
-                    old, jump = write[word : word + 8], self.host.jump(target - place)
-                    write[word : word + 8] = old[: place - word] + jump + old[place - word + len(jump) :]
+                    old, jump = self.cache.write[word : word + 8], self.host.jump(target - place)
+                    self._write(word, old[: place - word] + jump + old[place - word + len(jump) :])
                 else:
-                    displacement = bytearray(write[place : place + 4])
+                    displacement = bytearray(self.cache.write[place : place + 4])
                     self._branch(displacement, 0, target - (place + self.host.BRANCH_BIAS))
-                    write[place : place + 4] = bytes(displacement)
+                    self._write(place, bytes(displacement))
 
     # -- invalidation -------------------------------------------------------------------------------------------------
     def has_code(self, number: int) -> bool:

@@ -5,7 +5,10 @@ The flags of the op table are FPSR's own (IOC DZC OFC UFC IXC are bits 0..4) and
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from jit.host.aarch64_crypto import DECLARATIONS as CRYPTO_DECLARATIONS  # noqa: F401
 from jit.host.aarch64_crypto import RULES as CRYPTO_RULES  # noqa: F401
@@ -57,6 +60,18 @@ def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
 def jump(distance: int) -> bytes:
     """A jump to `distance` bytes from its own first byte."""
     return _branch26(0x1400_0000, distance).to_bytes(4, "little")
+
+
+@cache
+def _clear_cache() -> Any:
+    function = ctypes.CDLL("libgcc_s.so.1")["__clear_cache"]
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p], None
+    return function
+
+
+def publish(address: int, size: int) -> None:
+    """Code was written at `address` through another mapping: clean and invalidate the caches for instruction fetch."""
+    _clear_cache()(address, address + size)
 
 
 def padding(place: int) -> bytes:
