@@ -334,3 +334,28 @@ def wait_until_raw(shell: pexpect.spawn) -> None:
 def first_child(pid: int) -> int:
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return int(file.read().split()[0])
+
+
+def test_a_socket_tells_who_comes_and_goes_and_takes_no_more_than_it_can(loop, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    chardev = create(loop, parse_chardev(f"socket,id=c,path={path},server=on,wait=off"))
+    told: list[bool] = []
+    resumed: list[bool] = []
+    chardev.connect(lambda data: None, lambda: 1, on_open=told.append)
+    assert not chardev.open and chardev.offer(b"lost", lambda: None) == 4
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    turn_until(loop, lambda: told == [True])
+    assert chardev.open
+    data, taken = b"x" * (1 << 24), 0
+    while (count := chardev.offer(data[taken:], lambda: resumed.append(True))) > 0:
+        taken += count
+    assert 0 < taken < len(data) and not resumed
+    got = 0
+    while got < taken:
+        got += len(client.recv(1 << 20))
+    turn_until(loop, lambda: bool(resumed))
+    client.close()
+    turn_until(loop, lambda: told == [True, False])
+    assert not chardev.open
+    chardev.close()

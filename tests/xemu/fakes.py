@@ -46,12 +46,26 @@ class FakeBackend:
         self.output = b""
         self.waiting = b""
         self.break_line: Callable[[], None] | None = None
+        self.open = True
+        self.room: int | None = None  # what it takes without waiting; None for all
+        self.resume: Callable[[], None] | None = None
 
-    def connect(self, receive, can_receive, on_break=None) -> None:
-        self._receive, self._can_receive, self.break_line = receive, can_receive, on_break
+    def connect(self, receive, can_receive, on_break=None, on_open=None) -> None:
+        self._receive, self._can_receive, self.break_line, self._on_open = receive, can_receive, on_break, on_open
 
     def write(self, data: bytes) -> None:
         self.output += data
+
+    def offer(self, data: bytes, resume: Callable[[], None]) -> int:
+        count = len(data) if self.room is None else min(self.room, len(data))
+        self.write(data[:count])
+        if count < len(data):
+            self.resume = resume
+        return count
+
+    def set_open(self, is_open: bool) -> None:
+        self.open = is_open
+        self._on_open(is_open)
 
     def accept_input(self) -> None:
         """Delivery is a separate step, as it is with a real back end's thread."""

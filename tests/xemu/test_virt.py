@@ -22,8 +22,8 @@ def board(**choices):
     return boards.build("virt", boards.BoardConfig(FakeAccelerator(), **(defaults | choices)))
 
 
-def device(kind, backend=None, **properties):
-    return boards.DeviceConfig(kind, properties, backend)
+def device(kind, **properties):
+    return boards.DeviceConfig(kind, properties)
 
 
 # The map
@@ -272,7 +272,7 @@ def ids(machine):
 
 
 def test_devices_take_transports_from_the_highest_down():
-    machine = board(devices=[device("virtio-rng-device"), device("virtio-serial-device", FakeBackend())])
+    machine = board(devices=[device("virtio-rng-device"), device("virtio-serial-device")])
     assert ids(machine) == {31: 4, 30: 3}
 
 

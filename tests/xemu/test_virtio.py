@@ -26,27 +26,15 @@ from virtio_driver import (
 )
 
 from xemu.devices.virtio import rng
-from xemu.devices.virtio.console import F_EMERG_WRITE, F_SIZE, MAX_OUTPUT, VirtioConsole
-from xemu.devices.virtio.mmio import F_INDIRECT_DESC, F_VERSION_1, Status
+from xemu.devices.virtio.console import F_EMERG_WRITE, F_MULTIPORT, PortConfig, VirtioConsole
+from xemu.devices.virtio.mmio import F_INDIRECT_DESC, F_VERSION_1
 from xemu.devices.virtio.queue import MAX_CHAIN
 from xemu.devices.virtio.rng import VirtioRng
-
-RECEIVE, TRANSMIT = 0, 1
 
 
 @pytest.fixture
 def entropy():
     return Driver(VirtioRng(lambda count: b"R" * count)).start()
-
-
-@pytest.fixture
-def host():
-    return FakeBackend()
-
-
-@pytest.fixture
-def console(host):
-    return Driver(VirtioConsole(host)).start()
 
 
 def text_at(driver, address, data):
@@ -67,10 +55,10 @@ def test_empty_transport():
     assert driver.get(QUEUE_SIZE_MAX) == 0 and driver.transport.read(0x100, 4) == 0
 
 
-def test_features(host):
-    driver = Driver(VirtioConsole(host, size=(80, 25)))
-    assert driver.offered_features() == F_VERSION_1 | F_INDIRECT_DESC | F_SIZE | F_EMERG_WRITE
-    assert not driver.accept_features(F_SIZE)  # a legacy driver
+def test_features():
+    driver = Driver(VirtioConsole())
+    assert driver.offered_features() == F_VERSION_1 | F_INDIRECT_DESC | F_MULTIPORT | F_EMERG_WRITE
+    assert not driver.accept_features(F_MULTIPORT)  # a legacy driver
     driver.set(STATUS, 0)
     assert not driver.accept_features(F_VERSION_1 | 1 << 40)  # something never offered
     driver.set(STATUS, 0)
@@ -307,70 +295,9 @@ def test_entropy_without_room(entropy):
     assert entropy.queues[0].take_used() == [(0, 0)]
 
 
-def test_console_output(console, host):
-    queue = console.queues[TRANSMIT]
-    queue.add(text_at(console, console.buffers, b"hello, "), text_at(console, console.buffers + 64, b"world"))
-    queue.add(text_at(console, console.buffers + 128, b"\n"))
-    console.notify(TRANSMIT)
-    assert host.output == b"hello, world\n"
-    assert queue.take_used() == [(0, 0), (2, 0)]
-
-
-def test_console_output_is_bounded(console, host):
-    console.queues[TRANSMIT].add(*[Buffer(console.buffers, MAX_OUTPUT)] * 2)
-    console.notify(TRANSMIT)
-    assert console.needs_reset() and host.output == b""
-
-
-def test_console_input_waits_for_buffers(console, host):
-    host.type(b"abcdef")
-    assert host.waiting == b"abcdef"
-    queue = console.queues[RECEIVE]
-    queue.add(Buffer(console.buffers, 4, WRITE))
-    console.notify(RECEIVE)
-    host.deliver()
-    assert queue.take_used() == [(0, 4)] and host.waiting == b"ef" and console.line.level
-    queue.add(Buffer(console.buffers + 16, 2, WRITE), Buffer(console.buffers + 32, 8, WRITE))
-    host.type(b"gh")
-    assert queue.take_used() == [(1, 4)]
-    assert console.memory.read_bytes(console.buffers, 4) == b"abcd"
-    assert console.memory.read_bytes(console.buffers + 32, 2) == b"gh"
-
-
-def test_console_input_buffer_without_room(console, host):
-    console.queues[RECEIVE].add(text_at(console, console.buffers, b"?"))
-    host.type(b"x")
-    assert console.needs_reset() and host.waiting == b"x"
-
-
-def test_console_forgets_buffers_on_reset(console, host):
-    console.queues[RECEIVE].add(Buffer(console.buffers, 4, WRITE))
-    assert console.transport.device.can_receive() == 4
-    console.set(STATUS, 0)
-    assert console.transport.device.can_receive() == 0
-
-
-def test_console_emergency_write_and_size(host):
-    device = VirtioConsole(host, size=(132, 43))
-    driver = Driver(device)
-    driver.transport.write(0x108, 4, ord("!"))
-    driver.transport.write(0x100, 4, ord("?"))  # not writable
-    assert host.output == b"!"
-    driver.start()
-    assert driver.transport.read(0x100, 4) == 43 << 16 | 132
-    assert driver.transport.read(0x110, 8) == 0
-
-
-def test_console_failure_in_the_host_thread(console, host):
-    """A bad buffer that is found when input arrives, not when the driver notifies."""
-    console.queues[RECEIVE].add(Buffer(RAM + RAM_SIZE, 16, WRITE))
-    host.type(b"x")
-    assert console.needs_reset()
-    assert console.get(STATUS) & Status.DRIVER_OK
-
-
 @pytest.mark.parametrize("offset", [*range(0, 0x100, 4), 0x100, 0x104, 0x108, 0x1FC])
-def test_any_access_to_the_registers_is_harmless(console, offset):
+def test_any_access_to_the_registers_is_harmless(offset):
+    console = Driver(VirtioConsole([PortConfig(backend=FakeBackend())])).start()
     for value in (0, 1, 0xFFFFFFFF):
         console.set(offset, value)
         console.get(offset)

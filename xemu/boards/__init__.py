@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xemu.block.base import Image
     from xemu.chardev.base import CharBackend
     from xemu.devices.clock import Clock
+    from xemu.devices.virtio.console import PortConfig
     from xemu.machine import Machine
 
 
@@ -21,8 +22,7 @@ class DeviceConfig:
 
     kind: str
     properties: dict[str, str] = field(default_factory=dict)
-    backend: "CharBackend | None" = None  # of a console
-    size: tuple[int, int] | None = None  # of a console: columns and rows, where the host's side has them
+    ports: "Sequence[PortConfig]" = ()  # of a virtio-serial-device
     image: "Image | None" = None  # of a disk
 
 

@@ -14,7 +14,7 @@ from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
 from xemu.devices.virtio.blk import ID_LENGTH, VirtioBlk
-from xemu.devices.virtio.console import VirtioConsole
+from xemu.devices.virtio.console import MAX_PORTS, VirtioConsole
 from xemu.devices.virtio.device import VirtioDevice
 from xemu.devices.virtio.mmio import VirtioMmio
 from xemu.devices.virtio.rng import VirtioRng
@@ -179,7 +179,9 @@ def _make_rng(config: BoardConfig, device: DeviceConfig, machine: Machine) -> Vi
 
 
 def _make_console(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
-    return VirtioConsole(device.backend, device.size)
+    properties = device.properties
+    emergency = parse_bool(f"-device {device.kind}", "emergency-write", properties.get("emergency-write", "on"))
+    return VirtioConsole(device.ports, int(properties.get("max_ports", str(MAX_PORTS)), 0), emergency)
 
 
 def _make_disk(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:

@@ -16,6 +16,7 @@ from xemu.chardev.loop import IoLoop
 Receive = Callable[[bytes], None]
 CanReceive = Callable[[], int]
 OnBreak = Callable[[], None]
+OnOpen = Callable[[bool], None]
 
 READ_SIZE = 4096
 _WRITE_SLICE_MS = 100
@@ -24,9 +25,22 @@ _WRITE_SLICE_MS = 100
 class CharBackend(Protocol):
     """The interface front ends know. All but release() and close() are called with the machine's lock held."""
 
+    @property
+    def open(self) -> bool:
+        """Whether somebody is on the host's side, where that can be known."""
+        ...
+
     def write(self, data: bytes) -> None: ...
 
-    def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None: ...
+    def offer(self, data: bytes, resume: Callable[[], None]) -> int: ...
+
+    def connect(
+        self,
+        receive: Receive,
+        can_receive: CanReceive,
+        on_break: OnBreak | None = None,
+        on_open: OnOpen | None = None,
+    ) -> None: ...
 
     def accept_input(self) -> None: ...
 
@@ -44,6 +58,7 @@ class FrontEnd:
     receive: Receive
     can_receive: CanReceive
     on_break: OnBreak | None = None
+    on_open: OnOpen | None = None
 
 
 class Chardev:
@@ -59,8 +74,26 @@ class Chardev:
     def write(self, data: bytes) -> None:
         """Take all of `data`; waits when the host's side is slow, like a serial line with flow control."""
 
-    def connect(self, receive: Receive, can_receive: CanReceive, on_break: OnBreak | None = None) -> None:
-        self._front = FrontEnd(receive, can_receive, on_break)
+    def offer(self, data: bytes, resume: Callable[[], None]) -> int:
+        """Take as much of `data` as goes without waiting; where that is not all, `resume` is called when more goes.
+
+        That happens in the I/O thread, with the machine's lock held.  Where the host's side can't be slow, all goes.
+        """
+        self.write(data)
+        return len(data)
+
+    @property
+    def open(self) -> bool:
+        return True
+
+    def connect(
+        self,
+        receive: Receive,
+        can_receive: CanReceive,
+        on_break: OnBreak | None = None,
+        on_open: OnOpen | None = None,
+    ) -> None:
+        self._front = FrontEnd(receive, can_receive, on_break, on_open)
         self._watch_input()
 
     def accept_input(self) -> None:
@@ -109,6 +142,23 @@ class Chardev:
                 chunk, self._pending = self._pending[:room], self._pending[room:]
                 self._front.receive(chunk)
         self._watch_input()
+
+    def _opened(self, is_open: bool) -> None:
+        """Somebody came to the host's side, or left it.  Under the machine's lock."""
+        if self._front is not None and self._front.on_open is not None:
+            self._front.on_open(is_open)
+
+    def _offer_fd(self, fd: int, data: bytes, resume: Callable[[], None]) -> int:
+        """offer() for a non-blocking descriptor."""
+        try:
+            count = os.write(fd, data)
+        except BlockingIOError:
+            count = 0
+        except OSError:
+            return len(data)  # the other side is gone
+        if count < len(data) and not self._closed:
+            self._loop.await_room(fd, resume)
+        return count
 
     def _write_fd(self, fd: int, data: bytes) -> bool:
         """Write everything, waiting where a non-blocking descriptor is full; False when the other side is gone."""

@@ -56,6 +56,22 @@ class IoLoop:
         """Call `ready` whenever `fd` can be read; harmless when it is watched already."""
         self.call(lambda: self._register(fd, ready))
 
+    def await_room(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call `ready` once, with the lock held, when `fd` takes output again or has nobody who reads it."""
+        # a descriptor of its own: the other one may be watched for input, or be closed meanwhile
+        own = os.dup(fd)
+
+        def resume() -> None:
+            self._selector.unregister(own)
+            os.close(own)
+            with self.lock:
+                ready()
+
+        def watch() -> None:
+            self._selector.register(own, selectors.EVENT_WRITE, resume)
+
+        self.call(watch)
+
     def unwatch(self, fd: int) -> None:
         """Stop watching at once. I/O thread only, or before start()."""
         if fd in self._selector.get_map():

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 
 from xemu.chardev.base import Chardev
 from xemu.chardev.loop import IoLoop
@@ -37,6 +38,9 @@ class PipeChardev(Chardev):
     def write(self, data: bytes) -> None:
         if not self._closed:
             self._write_fd(self._output, data)
+
+    def offer(self, data: bytes, resume: Callable[[], None]) -> int:
+        return self._offer_fd(self._output, data, resume) if not self._closed else len(data)
 
     def close(self) -> None:
         super().close()

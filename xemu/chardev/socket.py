@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +114,14 @@ class SocketChardev(Chardev):
         if connection is not None:
             self._write_fd(connection.fileno(), data)
 
+    def offer(self, data: bytes, resume: Callable[[], None]) -> int:
+        connection = self._connection
+        return self._offer_fd(connection.fileno(), data, resume) if connection is not None else len(data)
+
+    @property
+    def open(self) -> bool:
+        return self._connection is not None
+
     def close(self) -> None:
         super().close()
         self._hang_up()
@@ -147,11 +156,13 @@ class SocketChardev(Chardev):
         self._connection = connection
         self._input = connection.fileno()
         self._watch_input()
+        self._opened(True)
 
     def _input_ended(self) -> None:
         super()._input_ended()
         with self._loop.lock:
             self._hang_up()
+            self._opened(False)
         self._watch_listener()
 
     def _hang_up(self) -> None:

@@ -69,6 +69,14 @@ MACHINES: dict[str, MachineKind] = {
     ),
 }
 
+_PORT = {
+    "id": Property("name"),
+    "chardev": Property("id of a -chardev"),
+    "bus": Property("the virtio-serial-device's: ID.0, or virtio-serial-bus.N of one without an id"),
+    "name": Property("what the guest knows it by: /dev/virtio-ports/NAME"),
+    "nr": Property("port number; 0 is for a virtconsole"),
+}
+
 DEVICES: dict[str, DeviceKind] = {
     "virtio-blk-device": DeviceKind(
         "disk",
@@ -93,17 +101,15 @@ DEVICES: dict[str, DeviceKind] = {
     ),
     "virtio-serial-device": DeviceKind(
         "bus of virtio consoles",
-        {"id": Property("name"), "max_ports": Property("only 1 so far", ("1",)), "bus": Property("virtio-mmio-bus.N")},
-    ),
-    "virtconsole": DeviceKind(
-        "console on a virtio-serial-device",
         {
-            "id": Property("name"),
-            "chardev": Property("id of a -chardev"),
-            "bus": Property("virtio-serial bus"),
-            "name": Property("a label"),
+            "id": Property("name; its bus is then ID.0"),
+            "max_ports": Property("how many ports can be plugged in, 1 to 31 (default 31)"),
+            "emergency-write": Property("offer output without queues, for a kernel that dies", boolean=True),
+            "bus": Property("virtio-mmio-bus.N"),
         },
     ),
+    "virtconsole": DeviceKind("console (/dev/hvc0) on a virtio-serial-device", _PORT),
+    "virtserialport": DeviceKind("byte stream (/dev/vport0p1) on a virtio-serial-device", _PORT),
 }
 
 _DISCARD = Property("whether discarding punches holes into the file (default unmap)", ("unmap", "on", "ignore", "off"))

@@ -1,7 +1,6 @@
 """From settings to a running machine and back: files, log, character devices, board, signals."""
 
 import dataclasses
-from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -209,32 +208,32 @@ def _build(
 def _device_configs(
     specs: tuple[DeviceSpec, ...], devices: _CharDevices, disks: dict[str, _Disk]
 ) -> "list[DeviceConfig]":
-    """Pair each console with the bus before it; the board knows the two as one device."""
     from xemu.boards import DeviceConfig
+    from xemu.devices.virtio.console import PortConfig
 
-    consoles: Iterator[DeviceSpec] = iter([spec for spec in specs if spec.kind == "virtconsole"])
     found = []
     for spec in specs:
-        if spec.kind == "virtconsole":
-            continue
         if spec.kind == DISK_DEVICE:
             disk = disks[spec.properties["drive"]]
             cache = {} if disk.write_cache else {"write-cache": "off"}
             found.append(DeviceConfig(spec.kind, cache | spec.properties, image=disk.image))
             continue
-        backend = None
-        if spec.kind == "virtio-serial-device":
-            console = next(consoles, None)
-            if console is not None:
-                label = console.properties.get("id", f"virtconsole{len(found)}")
-                backend = devices.named(console.where, console.properties["chardev"], label)
-        found.append(DeviceConfig(spec.kind, spec.properties, backend))
+        ports = [
+            PortConfig(
+                port.number,
+                port.console,
+                port.name,
+                devices.named(port.where, port.chardev, port.label) if port.chardev is not None else None,
+            )
+            for port in spec.ports
+        ]
+        found.append(DeviceConfig(spec.kind, spec.properties, ports))
     return found
 
 
 def _without_host_sides(settings: Settings) -> Settings:
     """The same board without anything on the host's side, for looking at its device tree."""
-    devices = tuple(spec for spec in settings.devices if spec.kind not in ("virtconsole", DISK_DEVICE))
+    devices = tuple(dataclasses.replace(spec, ports=()) for spec in settings.devices if spec.kind != DISK_DEVICE)
     return dataclasses.replace(settings, serial=None, devices=devices)
 
 

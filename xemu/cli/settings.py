@@ -22,6 +22,7 @@ from xemu.cli.drives import DISK_DEVICE, DiskSpec, check_disk_user, parse_disks
 from xemu.cli.keyval import parse_bool, parse_int, parse_keyval, parse_size
 from xemu.cli.options import BY_NAME, CommandLine
 from xemu.cli.properties import check_property
+from xemu.cli.serial_ports import PORT_DEVICES, SERIAL_BUS, PortSpec, SerialBuses
 from xemu.cli.suggest import did_you_mean, listed, nearest
 from xemu.errors import UserError
 
@@ -36,6 +37,7 @@ class DeviceSpec:
     where: str
     kind: str
     properties: dict[str, str]
+    ports: tuple[PortSpec, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[st
     found = []
     ids: set[str] = set()
     disk_users: dict[str, str] = {}
+    buses = SerialBuses()
     for text in line.each("device"):
         options = parse_keyval("-device", text, implied="driver")
         kind = options.pop("driver", "")
@@ -271,16 +274,22 @@ def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[st
         if "rng" in options and options["rng"] not in objects:
             hint = did_you_mean(options["rng"], objects, f"add -object rng-random,id={options['rng']}")
             raise UserError(f"-device {text}: there is no object with id '{options['rng']}'{hint}")
-        if kind == "virtconsole":
-            _known_chardev(f"-device {text}", options.get("chardev", ""), chardevs)
+        if "chardev" in options:
+            _known_chardev(f"-device {text}", options["chardev"], chardevs)
+        if kind == SERIAL_BUS:
+            buses.add(f"-device {text}", options, len(found))
+        elif kind in PORT_DEVICES:
+            buses.plug(f"-device {text}", kind, options)
         if kind == DISK_DEVICE:
             check_disk_user(f"-device {text}", options.get("drive"), disks, disk_users)
         if options.get("id") in ids:
             raise UserError(f"-device {text}: the id '{options['id']}' is taken already; choose another")
         if "id" in options:
             ids.add(options["id"])
-        found.append(DeviceSpec(f"-device {text}", kind, options))
-    _check_consoles(found)
+        if kind not in PORT_DEVICES:
+            found.append(DeviceSpec(f"-device {text}", kind, options))
+    for place, ports in buses.ports():
+        found[place] = dataclasses.replace(found[place], ports=ports)
     own = [
         DeviceSpec(disk.where, DISK_DEVICE, {"drive": disk.name})
         for disk in disks.values()
@@ -297,15 +306,6 @@ def _shared_disks(disks: dict[str, DiskSpec], devices: tuple[DeviceSpec, ...]) -
         if spec.kind == DISK_DEVICE and parse_bool(spec.where, "share-rw", spec.properties.get("share-rw", "off"))
     }
     return tuple(dataclasses.replace(disk, share_writes=disk.name in shared) for disk in disks.values())
-
-
-def _check_consoles(devices: list[DeviceSpec]) -> None:
-    buses = [spec for spec in devices if spec.kind == "virtio-serial-device"]
-    consoles = [spec for spec in devices if spec.kind == "virtconsole"]
-    if consoles and not buses:
-        raise UserError(f"{consoles[0].where}: there is no bus for it; put -device virtio-serial-device before it")
-    if len(consoles) > len(buses):
-        raise UserError(f"{consoles[-1].where}: each virtio-serial-device takes one virtconsole so far; add another")
 
 
 def _objects(line: CommandLine) -> set[str]:
