@@ -26,7 +26,7 @@ from jit.stencil import LoadError, Piece, Writer, compile_functions, fill, write
 
 PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
-CACHE_LINE = 64
+WORD = 8  # bytes, aligned: what a store changes at once for a CPU that fetches them (AMD64 manual 2, 7.6.1)
 CODE_RESERVE = 64 << 10  # room for the largest block: no translation starts with less
 
 
@@ -149,6 +149,7 @@ class Baseline:
         # called after each translation with (page, offset, instructions, start and end of the host code in the cache)
         self.on_translate: Callable[[CodePage, int, list[Decoded], int, int], None] | None = None
         self.chain = True  # False: every block leaves through lookup, for tracing
+        self.concurrent = True  # False: no CPU runs code while another translates
         # called with each function before it is compiled ("op") and behind the passes ("op_opt")
         self.on_stencil: Callable[[str, Function], None] | None = None
         self._place_runtime(list(runtime))
@@ -186,6 +187,16 @@ class Baseline:
         """Put code into the cache for CPUs to run."""
         self.cache.write[offset : offset + len(code)] = code
         self.host.publish(self.cache.base + offset, len(code))
+
+    def _patch(self, place: int, code: bytes) -> None:
+        """Replace code that CPUs may be running; where they may, it lies in one aligned word, and that is one store."""
+        word = place & -WORD
+        if place + len(code) > word + WORD:
+            self._write(place, code)
+            return
+        old = self.cache.write[word : word + WORD]
+        self.cache.store_word(word, old[: place - word] + code + old[place - word + len(code) :])
+        self.host.publish(self.cache.base + word, WORD)
 
     def _constant(self, data: bytes) -> int:
         """Address of constant-pool data, shared by content."""
@@ -426,7 +437,7 @@ class Baseline:
 
     def _pad_link(self, start: int, at: int, chunks: list[bytes]) -> int:
         """Make room so that one store can turn the link that follows into a jump."""
-        pad = self.host.padding(start + at)
+        pad = self.host.padding(start + at) if self.concurrent else b""
         chunks.append(pad)
         return at + len(pad)
 
@@ -444,14 +455,14 @@ class Baseline:
                     at = self._pad_link(start, at, chunks)
                     entry = links[target] = start + at
                     at = self._append(self._link_code, at, target, chunks, fixes, constants)
-                if page.chained:  # a displacement across cache lines can't change in one store, but its link can
-                    whole = (start + place) % CACHE_LINE <= CACHE_LINE - 4
+                if page.chained:  # a displacement in two words can't change in one store, but its link can
+                    whole = not self.concurrent or (start + place) % WORD <= WORD - 4
                     page.pending.setdefault(target, []).append((start + place, False) if whole else (entry, True))
             fixes.append((place, self._branch, entry - (start + place + self.host.BRANCH_BIAS)))
         return at
 
     def _settle(self, page: CodePage, offsets: Iterable[int]) -> None:
-        """Redirect the jumps that waited for these instructions.  CPUs may be running them: one store each."""
+        """Redirect the jumps that waited for these instructions."""
         if not page.pending:
             return
         table = page.table
@@ -459,13 +470,11 @@ class Baseline:
             for place, is_link in page.pending.pop(offset, ()):
                 target = table[offset >> 2]
                 if is_link:
-                    word = place & -8
-                    old, jump = self.cache.write[word : word + 8], self.host.jump(target - place)
-                    self._write(word, old[: place - word] + jump + old[place - word + len(jump) :])
+                    self._patch(place, self.host.jump(target - place))
                 else:
                     displacement = bytearray(self.cache.write[place : place + 4])
                     self._branch(displacement, 0, target - (place + self.host.BRANCH_BIAS))
-                    self._write(place, bytes(displacement))
+                    self._patch(place, bytes(displacement))
 
     # -- invalidation -------------------------------------------------------------------------------------------------
     def has_code(self, number: int) -> bool:

@@ -119,18 +119,26 @@ _ROWS = [
     _op("fext", "a:float -> *", "To a wider float type (exact); a NaN becomes quiet, keeping its upper payload.", "fp"),
     _op("ftrunc", "a:float -> *", "To a narrower float type, rounded; NaNs as fext.", "fp"),
     _op(
-        "fcmp", "a:float a -> ?a",
+        "fcmp",
+        "a:float a -> ?a",
         "Compare; pred: eq lt le (ordered and ...), uno (a NaN is among them), ueq (unordered or equal).  Invalid for "
-        "signalling NaNs, with `signals` for any NaN.", "fp", "pred signals",
+        "signalling NaNs, with `signals` for any NaN.",
+        "fp",
+        "pred signals",
     ),
     _op(
-        "fround", "a:float -> a",
+        "fround",
+        "a:float -> a",
         "To an integral value; mode: even up down zero, current (the current mode), exact (current, raises inexact). "
-        "A NaN becomes quiet and keeps its payload.", "fp", "mode",
+        "A NaN becomes quiet and keeps its payload.",
+        "fp",
+        "mode",
     ),
     _op(
-        "ftoi", "a:float -> *",
-        "Signed integer (i32, i64), rounded towards zero; for NaNs and out of range the minimum, and invalid.", "fp",
+        "ftoi",
+        "a:float -> *",
+        "Signed integer (i32, i64), rounded towards zero; for NaNs and out of range the minimum, and invalid.",
+        "fp",
     ),
     _op("itof", "a:int -> *", "Signed integer to float, rounded (i32, i64).", "fp"),
     _op("utof", "a:int -> *", "Unsigned integer to float, rounded (i32, i64).", "fp"),
@@ -166,8 +174,11 @@ _ROWS = [
     ),
     _op("rmw", "ptr a:int -> a", "Atomic read-modify-write; gives the old value.", "read write", "kind"),
     _op(
-        "fence", "->", "Barrier: full, acquire (loads before, all after) or release (all before, stores after).",
-        "read write", "order",
+        "fence",
+        "->",
+        "Barrier: full, acquire (loads before, all after) or release (all before, stores after).",
+        "read write",
+        "order",
     ),
     # control
     _op("if", "i1 -> *", "Bodies `then` and `else`; their yields are the results.", "call", "likely"),

@@ -60,6 +60,7 @@ class ArmCpu:
         self._starts = frozenset(symbols.values())
         self._wire()
         system.cpus.append(self)
+        system.engine.concurrent = len(system.cpus) > 1
         for cpu in system.cpus:
             cpu.set("peers", len(system.cpus) - 1)
 

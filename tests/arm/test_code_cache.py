@@ -136,6 +136,23 @@ def test_links_change_in_one_store() -> None:
         assert (place + len(host.padding(place))) % 8 + host.JUMP_SIZE <= 8 or platform.machine() != "x86_64"
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_where_other_cpus_run_code_a_patch_is_one_aligned_word(cpus: int) -> None:
+    board = Board(cpus=cpus)
+    engine, places = board.system.engine, list[tuple[int, int]]()
+    patch = engine._patch
+
+    def noted(place: int, code: bytes) -> None:
+        places.append((place % 8, len(code)))
+        patch(place, code)
+
+    engine._patch = noted  # type: ignore[method-assign]
+    # jumps forwards, to what is translated after them, at every place in a word
+    board.put(CODE, [w for k in range(200) for w in (*[add(0, 0, 1)] * (k % 4), branch(0, 8), HVC)] + [HVC])
+    assert board.run(CODE, 7) == 7 + 300
+    assert len(places) > 100 and any(sum(p) > 8 for p in places) == (cpus == 1)
+
+
 def test_entry_tables_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline.TableArena.__init__, "__defaults__", (FUNCTIONS // 3,))
     board = Board()

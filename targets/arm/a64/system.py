@@ -259,12 +259,18 @@ def clear_exclusive(b: A64, i: Insn) -> None:
 
 
 def memory_barrier(b: A64, i: Insn) -> None:
-    """DSB and DMB: for loads (CRm<1:0> = 01), for stores (10), or full."""
+    """DSB and DMB by their kinds below."""
     b.fence(("full", "acquire", "release")[i.CRm])
 
 
-def _barrier_kind(crm: int) -> int:
+def _dmb_kind(crm: int) -> int:
+    """For loads (CRm<1:0> = 01), for stores (10), or full."""
     return (0, 1, 2, 0)[crm & 3]
+
+
+def _dsb_kind(crm: int) -> int:
+    """As DMB, but nothing behind a DSB is done before what it waits for: loads behind stores neither."""
+    return (0, 1, 0, 0)[crm & 3]
 
 
 def instruction_barrier(b: A64, i: Insn) -> None:
@@ -411,8 +417,8 @@ ROWS = [
     _hint("SEVL", "0000", "101", send_event, local=True),
     _hint("HINT", "CRm", "op2", nop, holes="CRm op2", oracle="unicorn", capstone=_HINTS),
     _barrier("CLREX", "010", clear_exclusive, holes="CRm"),
-    _barrier("DSB", "100", memory_barrier, oracle="unicorn", shape_of={"CRm": _barrier_kind}, capstone=_DSB),
-    _barrier("DMB", "101", memory_barrier, oracle="unicorn", shape_of={"CRm": _barrier_kind}),
+    _barrier("DSB", "100", memory_barrier, oracle="unicorn", shape_of={"CRm": _dsb_kind}, capstone=_DSB),
+    _barrier("DMB", "101", memory_barrier, oracle="unicorn", shape_of={"CRm": _dmb_kind}),
     _barrier("ISB", "110", instruction_barrier, holes="CRm", ends="sync"),
     _immediate("SPSel", "000", "101", stack_select),
     _immediate("DAIFSet", "011", "110", daif_set),
