@@ -7,13 +7,14 @@ called run() only waits for requests: the guest powering off or resetting, the u
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Literal, Protocol
 
 from xemu.accel.base import Vcpu
-from xemu.memory import AddressSpace
+from xemu.memory import AddressSpace, BusError
 
 Request = Literal["shutdown", "reset", "quit", "panic"]
+_PORT_BITS = 16
 _KICK_INTERVAL = 0.5  # s between kicks of a vCPU that has not stopped yet: covers one that was just entering guest code
 
 
@@ -28,6 +29,7 @@ class Machine:
         # One lock for all device models. Re-entrant: a device that writes to its back end may be called by it.
         self.lock = lock if lock is not None else threading.RLock()
         self.memory = AddressSpace()
+        self.ports = AddressSpace(_PORT_BITS)  # x86's I/O ports; other boards leave it empty
         self.vcpus: list[Vcpu] = []
         self.devices: list[Resettable] = []
         # Run at power-on and at every reset, after the devices: reload images, start the boot CPU.
@@ -61,6 +63,22 @@ class Machine:
         with self.lock:
             self.current_cpu = cpu
             self.memory.write(address, size, value)
+
+    def port_read(self, cpu: int, port: int, size: int) -> int:
+        """IN by a guest; all ones where nothing answers, as on a bus that nobody drives."""
+        with self.lock:
+            self.current_cpu = cpu
+            try:
+                return self.ports.read(port, size)
+            except BusError:
+                return (1 << 8 * size) - 1
+
+    def port_write(self, cpu: int, port: int, size: int, value: int) -> None:
+        """OUT by a guest; lost where nothing answers."""
+        with self.lock:
+            self.current_cpu = cpu
+            with suppress(BusError):
+                self.ports.write(port, size, value)
 
     # What anybody calls
 

@@ -92,15 +92,21 @@ _Region = Ram | _DeviceRange
 
 
 class AddressSpace:
-    """A fixed map of RAM and devices; once frozen, look-ups are a bisection over the sorted starts."""
+    """A fixed map of RAM and devices; once frozen, look-ups are a bisection over the sorted starts.
 
-    def __init__(self) -> None:
+    bits: the width of an address. x86's I/O ports are an address space of 16 bits.
+    """
+
+    def __init__(self, bits: int = ADDRESS_BITS) -> None:
+        self._bits = bits
         self._regions: list[_Region] = []
         self._starts: list[int] = []
         self._frozen = False
         self.rams: tuple[Ram, ...] = ()
         # Called with (address, length) after each write_bytes, so that translations of overwritten code go.
         self.on_ram_write: list[Callable[[int, int], None]] = []
+        # Called when `rams` has changed: accelerators map what is in it now.
+        self.on_map_change: list[Callable[[], None]] = []
 
     # Building the map
 
@@ -111,6 +117,8 @@ class AddressSpace:
         ram = Ram(base, size, name, readonly)
         self._insert(ram)
         self.rams = tuple(sorted((*self.rams, ram), key=lambda r: r.base))
+        for listener in self.on_map_change:
+            listener()
         return ram
 
     def add_device(self, base: int, size: int, device: Device, name: str) -> None:
@@ -126,8 +134,8 @@ class AddressSpace:
             raise MapError(f"{name}: the memory map is frozen")
         if size <= 0:
             raise MapError(f"{name}: empty range ({size:#x} bytes at {base:#x})")
-        if base < 0 or base + size > 1 << ADDRESS_BITS:
-            raise MapError(f"{name}: {base:#x}..{base + size - 1:#x} is outside {ADDRESS_BITS} address bits")
+        if base < 0 or base + size > 1 << self._bits:
+            raise MapError(f"{name}: {base:#x}..{base + size - 1:#x} is outside {self._bits} address bits")
         for region in self._regions:
             if base < region.end and region.base < base + size:
                 raise MapError(

@@ -38,7 +38,7 @@ def finished(child: pexpect.spawn) -> int | None:
 
 def test_the_catalogue_names_what_is_built() -> None:
     kind = catalog.MACHINES["virt"]
-    assert set(catalog.CPUS) == set(kind.cpus) == set(MODELS)
+    assert set(kind.cpus) == set(MODELS)
     assert set(catalog.DEVICES) == {*virt.VIRTIO_DEVICES, *PORT_DEVICES}
     assert (kind.ram[1], kind.max_cpus) == (virt_layout.MAX_RAM, virt_layout.MAX_CPUS)
 

@@ -1,7 +1,7 @@
 """Host sides and CPUs that do nothing but remember, and a clock that stands still until it is told to go on."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from xemu.devices.clock import Alarm
 
@@ -106,15 +106,12 @@ class FakeVcpu:
     def kick(self) -> None:
         self._kicked.set()
 
-    def set_irq(self, level: bool) -> None:
-        self.irq = level
+    def line(self, name: str) -> Callable[[bool], None]:
+        return lambda level: setattr(self, name, level)
 
-    def set_fiq(self, level: bool) -> None:
-        self.fiq = level
-
-    def power(self, entry: int, context: int) -> None:
+    def power(self, registers: Mapping[str, int]) -> None:
         self.powered = True
-        self.started_at = (entry, context)
+        self.started_at = (registers["pc"], registers["x0"])
         self._kicked.clear()
 
     def power_off(self) -> None:
@@ -125,7 +122,25 @@ class FakeVcpu:
 
 
 class FakeAccelerator:
-    name = "fake"
+    """Has no parts of its own. Remembers the doorbells."""
 
-    def create_vcpu(self, machine, index: int, model: str) -> FakeVcpu:
-        return FakeVcpu(machine, index)
+    name = "fake"
+    default_cpu = None
+
+    def __init__(self) -> None:
+        self.doorbells: list[tuple[int, int, int]] = []
+
+    def attach(self, machine) -> None:
+        self._machine = machine
+
+    def supports(self, part) -> bool:
+        return True
+
+    def part(self, part) -> None:
+        return None
+
+    def doorbell(self, address: int, size: int, value: int) -> None:
+        self.doorbells.append((address, size, value))
+
+    def create_vcpu(self, index: int, model: str) -> FakeVcpu:
+        return FakeVcpu(self._machine, index)

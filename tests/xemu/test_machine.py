@@ -21,7 +21,7 @@ def machine():
     machine = Machine()
     machine.vcpus = [FakeVcpu(machine, index) for index in range(2)]
     machine.devices = [Device()]
-    machine.on_reset.append(lambda: machine.vcpus[0].power(0x1000, 7))
+    machine.on_reset.append(lambda: machine.vcpus[0].power({"pc": 0x1000, "x0": 7}))
     return machine
 
 
@@ -117,3 +117,20 @@ def test_device_accesses_name_their_cpu(machine):
 
 def test_without_firmware_every_hypercall_is_unknown(machine):
     assert machine.hypercall(machine.vcpus[0], [0, 0, 0, 0]) == (1 << 64) - 1
+
+
+def test_ports_float_where_nothing_answers(machine):
+    machine.ports.add_device(0x60, 1, PortDevice(), "keyboard")
+    machine.port_write(0, 0x60, 1, 0xFE)
+    assert machine.port_read(0, 0x60, 1) == 0xFE
+    machine.port_write(0, 0x80, 4, 1)
+    assert machine.port_read(0, 0x80, 4) == 0xFFFFFFFF
+    assert machine.port_read(0, 0x60, 2) == 0xFFFF  # half of it would be beyond the device
+
+
+class PortDevice:
+    def read(self, offset: int, size: int) -> int:
+        return self.value
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.value = value

@@ -130,3 +130,20 @@ def test_large_ram_costs_nothing_until_used():
     ram = AddressSpace().add_ram(0x40000000, 8 << 30, "ram")
     ram.view[(8 << 30) - 1] = 7
     assert ram.view[0] == 0
+
+
+def test_a_narrow_address_space_ends():
+    ports = AddressSpace(16)
+    ports.add_device(0xFFFF, 1, Recorder(), "last")
+    with pytest.raises(MapError, match="outside 16 address bits"):
+        ports.add_device(0x10000, 1, Recorder(), "none")
+
+
+def test_listeners_hear_of_new_ram():
+    space = AddressSpace()
+    seen = []
+    space.on_map_change.append(lambda: seen.append([ram.name for ram in space.rams]))
+    space.add_ram(0x1000, 0x1000, "a")
+    space.add_device(0x8000, 4, Recorder(), "no memory")
+    space.add_ram(0, 0x1000, "b")
+    assert seen == [["a"], ["b", "a"]]

@@ -17,9 +17,9 @@ MIB = 1 << 20
 IMAGE = LoadedKernel([(None, b"kernel")], None, True, 0, 4096)
 
 
-def board(**choices):
+def board(accelerator=None, **choices):
     defaults = {"cpu": "cortex-a57", "cpus": 1, "ram_size": 128 * MIB, "clock": FakeClock(), "epoch": 0}
-    return boards.build("virt", boards.BoardConfig(FakeAccelerator(), **(defaults | choices)))
+    return boards.build("virt", boards.BoardConfig(accelerator or FakeAccelerator(), **(defaults | choices)))
 
 
 def device(kind, **properties):
@@ -274,6 +274,15 @@ def ids(machine):
 def test_devices_take_transports_from_the_highest_down():
     machine = board(devices=[device("virtio-rng-device"), device("virtio-serial-device")])
     assert ids(machine) == {31: 4, 30: 3}
+
+
+def test_notifications_are_doorbells():
+    accelerator = FakeAccelerator()
+    machine = board(accelerator, devices=[device("virtio-serial-device"), device("virtio-rng-device")])
+    console, rng = layout.virtio_range(31).base, layout.virtio_range(30).base
+    queues = len(machine.memory.find(console)[0].queues)
+    assert queues >= 2
+    assert accelerator.doorbells == [(rng + 0x50, 4, 0), *((console + 0x50, 4, index) for index in range(queues))]
 
 
 def test_a_bus_can_be_named():

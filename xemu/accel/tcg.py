@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from targets.arm.cpu import ArmCpu
@@ -14,7 +15,7 @@ from targets.arm.reference import ReferenceCpu
 from targets.arm.system import MainRam, System
 from targets.arm.timers import GenericTimers
 from xemu.accel import tcg_log
-from xemu.accel.base import Line
+from xemu.accel.base import Line, Part, PartT
 from xemu.cli import log
 from xemu.errors import UserError
 from xemu.memory import BusError, Ram
@@ -54,28 +55,43 @@ class TcgAccelerator:
     """Creates vCPUs of the translator; all of one machine share translations.  engine: "baseline" or "reference"."""
 
     name = "tcg"
+    default_cpu: str | None = None
 
     def __init__(self, engine: str = "baseline") -> None:
         self.engine = engine
         # a vCPU that comes back from native code waits this long for a Python thread that is busy; the default is 5 ms
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._systems: dict[int, System] = {}
+        self._machine: Machine | None = None
+        self._system: System | None = None
 
-    def create_vcpu(self, machine: Machine, index: int, model: str) -> TcgVcpu:
+    def attach(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def supports(self, part: Part[PartT]) -> bool:
+        return True
+
+    def part(self, part: Part[PartT]) -> PartT | None:
+        return None  # all of them are devices
+
+    def doorbell(self, address: int, size: int, value: int) -> None:
+        """The write itself does it."""
+
+    def create_vcpu(self, index: int, model: str) -> TcgVcpu:
+        assert self._machine is not None, "attach() comes first"
         if model not in MODELS:
             raise UserError(f"-cpu {model}: the translator has {', '.join(MODELS)}")
         found = MODELS[model]
-        system = self._systems.get(id(machine))
-        if system is None:
-            system = self._systems[id(machine)] = self._system(machine, found)
-        return TcgVcpu(machine, system, index, found, self.engine)
+        if self._system is None:
+            self._system = _system(self._machine, found)
+        return TcgVcpu(self._machine, self._system, index, found, self.engine)
 
-    def _system(self, machine: Machine, model: Model) -> System:
-        main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
-        system = System(model.features, MainRam(main.base, main.size, main.host), _log_table)
-        machine.memory.on_ram_write.append(system.written)
-        tcg_log.attach(system, machine)
-        return system
+
+def _system(machine: Machine, model: Model) -> System:
+    main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
+    system = System(model.features, MainRam(main.base, main.size, main.host), _log_table)
+    machine.memory.on_ram_write.append(system.written)
+    tcg_log.attach(system, machine)
+    return system
 
 
 def _log_table(text: str) -> None:
@@ -104,11 +120,9 @@ class TcgVcpu:
         self._clock_start = 0
 
     # -- lines --------------------------------------------------------------------------------------------------------
-    def set_irq(self, level: bool) -> None:
-        self._set_line(0, level)
-
-    def set_fiq(self, level: bool) -> None:
-        self._set_line(1, level)
+    def line(self, name: str) -> Line:
+        bit = ("irq", "fiq").index(name)
+        return lambda level: self._set_line(bit, level)
 
     def _set_line(self, bit: int, level: bool) -> None:
         self.cpu.set_line(bit, level)
@@ -125,8 +139,10 @@ class TcgVcpu:
             self._wake.notify_all()
 
     # -- power --------------------------------------------------------------------------------------------------------
-    def power(self, entry: int, context: int) -> None:
-        self.cpu.reset(entry, context)
+    def power(self, registers: Mapping[str, int]) -> None:
+        self.cpu.reset(0)
+        for name, value in registers.items():
+            self.cpu.write_register(name, value)
         self.cpu.set("cnt_base", self._boot_clock())
         self.timers.reset()
         self.powered = True

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from xemu.accel.base import Vcpu
+from xemu.accel.base import Gic, InterruptController, Vcpu
 from xemu.boards import BoardConfig, DeviceConfig, arm_boot, virt_tree
 from xemu.boards import virt_layout as layout
 from xemu.cli.keyval import parse_bool
@@ -40,6 +40,7 @@ class _Builder:
         self.machine = Machine()
         self.memory = self.machine.memory
         _check(config)
+        config.accelerator.attach(self.machine)
         self.ram = self.memory.add_ram(layout.RAM_BASE, config.ram_size, "ram")
         self.gic = self._add_gic()
         self._add_uart()
@@ -50,12 +51,17 @@ class _Builder:
         self._add_boot()
         self.memory.freeze()
 
-    def _add_gic(self) -> Gicv2:
+    def _add_gic(self) -> InterruptController:
+        wanted = Gic(2, self.config.cpus, layout.GIC_LINES, layout.GIC_DISTRIBUTOR.base, layout.GIC_CPU_INTERFACE.base)
+        gic = self.config.accelerator.part(wanted) or self._own_gic()
+        self.machine.devices.append(gic)
+        return gic
+
+    def _own_gic(self) -> InterruptController:
         machine = self.machine
         gic = Gicv2(self.config.cpus, layout.GIC_LINES, lambda: machine.current_cpu)
         self.memory.add_device(*layout.GIC_DISTRIBUTOR, Distributor(gic), "gic distributor")
         self.memory.add_device(*layout.GIC_CPU_INTERFACE, CpuInterface(gic), "gic cpu interface")
-        machine.devices.append(gic)
         return gic
 
     def _add_uart(self) -> None:
@@ -78,15 +84,16 @@ class _Builder:
         for index in range(layout.VIRTIO_COUNT):
             line = self.gic.spi(layout.VIRTIO_SPI + index)
             transport = VirtioMmio(self.memory, line, plugged.get(index))
-            self.memory.add_device(*layout.virtio_range(index), transport, f"virtio-mmio {index}")
+            where = layout.virtio_range(index)
+            self.memory.add_device(*where, transport, f"virtio-mmio {index}")
+            transport.add_doorbells(self.config.accelerator, where.base)
             self.machine.devices.append(transport)
 
     def _add_vcpus(self) -> None:
         for index in range(self.config.cpus):
-            vcpu = self.config.accelerator.create_vcpu(self.machine, index, self.config.cpu)
+            vcpu = self.config.accelerator.create_vcpu(index, self.config.cpu)
             vcpu.timer_lines = {name: self.gic.ppi(index, number) for name, number in layout.TIMER_PPIS.items()}
-            self.gic.irq_outputs[index] = vcpu.set_irq
-            self.gic.fiq_outputs[index] = vcpu.set_fiq
+            self.gic.connect(index, vcpu.line("irq"), vcpu.line("fiq"))
             self.machine.vcpus.append(vcpu)
 
     def _add_psci(self) -> None:
@@ -148,7 +155,7 @@ class _Builder:
             self.machine.device_tree = self._device_tree(initrd)
             if fits:
                 self.memory.write_bytes(tree, self.machine.device_tree)
-            self.machine.vcpus[0].power(entry, context)
+            self.machine.vcpus[0].power({"pc": entry, "x0": context})
 
         self.machine.device_tree = self._device_tree(initrd)
         self.machine.on_reset.append(start)

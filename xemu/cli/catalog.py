@@ -19,12 +19,16 @@ class Property:
 @dataclass(frozen=True)
 class MachineKind:
     help: str
-    cpus: tuple[str, ...]
+    arch: str  # of its CPUs
     default_cpu: str
     properties: dict[str, Property]
     ram: tuple[int, int] = (64 * MIB, 8 * GIB)
     default_ram: int = 128 * MIB
     max_cpus: int = 8
+
+    @property
+    def cpus(self) -> tuple[str, ...]:
+        return tuple(CPUS[self.arch])
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class DeviceKind:
     properties: dict[str, Property] = field(default_factory=dict)
 
 
-CPUS: dict[str, str] = {
-    "cortex-a53": "Arm Cortex-A53: Armv8.0-A",
-    "cortex-a57": "Arm Cortex-A57: Armv8.0-A",
-    "cortex-a72": "Arm Cortex-A72: Armv8.0-A",
-    "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages",
+# By architecture, which is named as hosts do in `uname -m`.
+CPUS: dict[str, dict[str, str]] = {
+    "aarch64": {
+        "cortex-a53": "Arm Cortex-A53: Armv8.0-A",
+        "cortex-a57": "Arm Cortex-A57: Armv8.0-A",
+        "cortex-a72": "Arm Cortex-A72: Armv8.0-A",
+        "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages",
+    },
 }
 
 _OFF_ONLY = ("off", "no", "false", "n")
@@ -45,7 +52,7 @@ _OFF_ONLY = ("off", "no", "false", "n")
 MACHINES: dict[str, MachineKind] = {
     "virt": MachineKind(
         "64-bit Arm board of virtio devices, compatible with QEMU's",
-        tuple(CPUS),
+        "aarch64",
         "cortex-a57",
         {
             "gic-version": Property("interrupt controller", ("2", "max")),

@@ -51,7 +51,7 @@ def _machines() -> str:
 
 
 def _cpus() -> str:
-    return "Available CPUs:\n" + _rows(CPUS.items(), column=18)
+    return "\n".join(f"Available CPUs ({arch}):\n{_rows(cpus.items(), column=18)}" for arch, cpus in CPUS.items())
 
 
 def _devices() -> str:

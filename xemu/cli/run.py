@@ -22,7 +22,7 @@ from xemu.errors import UserError
 from xemu.loader import LoadedKernel
 
 if TYPE_CHECKING:
-    from xemu.accel.base import Accelerator, Vcpu
+    from xemu.accel.base import Accelerator, Part, PartT, Vcpu
     from xemu.boards import DeviceConfig
     from xemu.machine import Machine
 
@@ -151,9 +151,20 @@ class _NoCpus:
     """Stands in for an accelerator where a machine is built to be looked at only."""
 
     name = "none"
+    default_cpu: str | None = None
 
-    def create_vcpu(self, machine: "Machine", index: int, model: str) -> "Vcpu":
-        return SimpleNamespace(index=index, set_irq=None, set_fiq=None)  # type: ignore[return-value]
+    def attach(self, machine: "Machine") -> None: ...
+
+    def supports(self, part: "Part[PartT]") -> bool:
+        return True
+
+    def part(self, part: "Part[PartT]") -> "PartT | None":
+        return None
+
+    def doorbell(self, address: int, size: int, value: int) -> None: ...
+
+    def create_vcpu(self, index: int, model: str) -> "Vcpu":
+        return SimpleNamespace(index=index, line=lambda name: None)  # type: ignore[return-value]
 
 
 def _open_disks(settings: Settings, cleanup: ExitStack) -> dict[str, _Disk]:

@@ -96,10 +96,14 @@ class Gicv2:
         self.lines = min(lines, MAX_LINES)
         self.implemented = (1 << self.lines) - 1
         self.current_cpu = current_cpu
-        # Set by the board: what is wired to each CPU's inputs.
+        # What is wired to each CPU's inputs.
         self.irq_outputs: list[Line] = [_unconnected] * cpus
         self.fiq_outputs: list[Line] = [_unconnected] * cpus
         self._clear(cpus)
+
+    def connect(self, cpu: int, irq: Line, fiq: Line) -> None:
+        self.irq_outputs[cpu] = irq
+        self.fiq_outputs[cpu] = fiq
 
     def _clear(self, cpus: int) -> None:
         self.enable = 0  # GICD_CTLR

@@ -98,7 +98,7 @@ class Psci:
             return ALREADY_ON
         if entry & 3 or not self._is_ram(entry):
             return INVALID_ADDRESS
-        found.power(entry, context)
+        found.power({"pc": entry, "x0": context})
         return SUCCESS
 
     def affinity_info(self, vcpu: Vcpu, target: int, lowest_level: int, *_: int) -> int:

@@ -209,9 +209,7 @@ class VirtioBlk(VirtioDevice):
 
         return write
 
-    def _in_pieces(
-        self, epoch: int, transfer: Callable[[int, Buffers], None], offset: int, buffers: Buffers
-    ) -> None:
+    def _in_pieces(self, epoch: int, transfer: Callable[[int, Buffers], None], offset: int, buffers: Buffers) -> None:
         for position, part in pieces(buffers, _PIECE):
             if epoch != self._epoch:
                 return

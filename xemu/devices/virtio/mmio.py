@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from xemu.accel.base import Line
+from xemu.accel.base import Accelerator, Line
 from xemu.devices.registers import Access, RegisterDevice, register, variable
 from xemu.devices.virtio.device import VirtioDevice
 from xemu.devices.virtio.queue import Queue, QueueError
 from xemu.memory import AddressSpace
 
+_QUEUE_NOTIFY = 0x050
 _CONFIG = 0x100  # start of the device's configuration space
 _VENDOR = 0x554D4551  # what drivers see on other emulators of this board
 F_INDIRECT_DESC = 1 << 28
@@ -50,7 +51,7 @@ class VirtioMmio(RegisterDevice):
     QUEUE_SIZE_MAX: int = register(0x034, "largest size of the queue, 0: there is none", access=Access.RO)
     QUEUE_SIZE: int = register(0x038, "size in use", access=Access.WO)
     QUEUE_READY: int = register(0x044, "the queue may be used", mask=1)
-    QUEUE_NOTIFY: int = register(0x050, "queue with new requests", access=Access.WO)
+    QUEUE_NOTIFY: int = register(_QUEUE_NOTIFY, "queue with new requests", access=Access.WO)
     INTERRUPT_STATUS: int = register(0x060, "why there is an interrupt", access=Access.RO, fields=Interrupt)
     INTERRUPT_ACK: int = register(0x064, "reasons seen to", access=Access.WO, fields=Interrupt)
     STATUS: int = register(0x070, "progress of the driver; 0 resets", fields=Status)
@@ -84,6 +85,11 @@ class VirtioMmio(RegisterDevice):
             queue.reset()
         self._level = False
         self._line(False)
+
+    def add_doorbells(self, accelerator: Accelerator, base: int) -> None:
+        """Notifications of queues need not stop the guest.  base: address of the transport."""
+        for index in range(len(self.queues)):
+            accelerator.doorbell(base + _QUEUE_NOTIFY, 4, index)
 
     # What the device asks for
 
