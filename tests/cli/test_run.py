@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from targets.arm.models import MODELS
-from xemu.boards import virt, virt_layout
+from xemu.boards import virt_layout, virtio_slots
 from xemu.cli import catalog
 from xemu.cli.serial_ports import PORT_DEVICES
 from xemu.guests import demo_path
@@ -39,7 +39,7 @@ def finished(child: pexpect.spawn) -> int | None:
 def test_the_catalogue_names_what_is_built() -> None:
     kind = catalog.MACHINES["virt"]
     assert set(kind.cpus) == set(MODELS)
-    assert set(catalog.DEVICES) == {*virt.VIRTIO_DEVICES, *PORT_DEVICES}
+    assert set(catalog.DEVICES) == {*virtio_slots.VIRTIO_DEVICES, *PORT_DEVICES}
     assert (kind.ram[1], kind.max_cpus) == (virt_layout.MAX_RAM, virt_layout.MAX_CPUS)
 
 

@@ -52,16 +52,13 @@ class MachineBus:
 
 
 class TcgAccelerator:
-    """Creates vCPUs of the translator; all of one machine share translations.
-
-    engine: "baseline" or "reference".  code_cache: bytes of host code, after which all is dropped.
-    """
+    """Creates vCPUs of the translator; all of one machine share translations.  engine: "baseline" or "reference"."""
 
     name = "tcg"
     default_cpu: str | None = None
 
-    def __init__(self, engine: str, code_cache: int) -> None:
-        self.engine, self.code_cache = engine, code_cache
+    def __init__(self, engine: str = "baseline") -> None:
+        self.engine = engine
         # a vCPU that comes back from native code waits this long for a Python thread that is busy; the default is 5 ms
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._machine: Machine | None = None
@@ -85,14 +82,13 @@ class TcgAccelerator:
             raise UserError(f"-cpu {model}: the translator has {', '.join(MODELS)}")
         found = MODELS[model]
         if self._system is None:
-            self._system = _system(self._machine, found, self.code_cache)
+            self._system = _system(self._machine, found)
         return TcgVcpu(self._machine, self._system, index, found, self.engine)
 
 
-def _system(machine: Machine, model: Model, code_cache: int) -> System:
+def _system(machine: Machine, model: Model) -> System:
     main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
-    ram = MainRam(main.base, main.size, main.host)
-    system = System(model.features, ram, _log_table, code_cache)
+    system = System(model.features, MainRam(main.base, main.size, main.host), _log_table)
     machine.memory.on_ram_write.append(system.written)
     tcg_log.attach(system, machine)
     return system

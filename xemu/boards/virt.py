@@ -4,27 +4,21 @@ import time
 from collections.abc import Callable
 
 from xemu.accel.base import Gic, InterruptController, Vcpu
-from xemu.boards import BoardConfig, DeviceConfig, arm_boot, virt_tree
+from xemu.boards import BoardConfig, arm_boot, virt_tree, virtio_slots
 from xemu.boards import virt_layout as layout
-from xemu.cli.keyval import parse_bool
 from xemu.devices.clock import HostClock
 from xemu.devices.gicv2 import Gicv2
 from xemu.devices.gicv2_registers import CpuInterface, Distributor
 from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
-from xemu.devices.virtio.blk import ID_LENGTH, VirtioBlk
-from xemu.devices.virtio.console import MAX_PORTS, VirtioConsole
-from xemu.devices.virtio.device import VirtioDevice
 from xemu.devices.virtio.mmio import VirtioMmio
-from xemu.devices.virtio.rng import VirtioRng
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
 from xemu.machine import Machine
 from xemu.memory import Ram
 
 _RESET_VECTOR = layout.FLASH.base  # where firmware starts
-_BUS_NAME = "virtio-mmio-bus."
 
 
 def build(config: BoardConfig) -> Machine:
@@ -80,7 +74,7 @@ class _Builder:
         self.machine.devices.append(rtc)
 
     def _add_virtio(self) -> None:
-        plugged = _assign_slots(self.config, self.machine)
+        plugged = virtio_slots.assign(self.config, self.machine, layout.VIRTIO_COUNT)
         for index in range(layout.VIRTIO_COUNT):
             line = self.gic.spi(layout.VIRTIO_SPI + index)
             transport = VirtioMmio(self.memory, line, plugged.get(index))
@@ -179,68 +173,3 @@ def _check(config: BoardConfig) -> None:
         raise UserError(f"-smp {config.cpus}: 'virt' has 1 to {layout.MAX_CPUS} CPUs, as many as its GICv2 serves")
     if not 0 < config.ram_size <= layout.MAX_RAM:
         raise UserError(f"-m: {config.ram_size} bytes of memory; 'virt' takes up to {layout.MAX_RAM >> 30}G")
-
-
-def _make_rng(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
-    return VirtioRng(config.random_bytes)
-
-
-def _make_console(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
-    properties = device.properties
-    emergency = parse_bool(f"-device {device.kind}", "emergency-write", properties.get("emergency-write", "on"))
-    return VirtioConsole(device.ports, int(properties.get("max_ports", str(MAX_PORTS)), 0), emergency)
-
-
-def _make_disk(config: BoardConfig, device: DeviceConfig, machine: Machine) -> VirtioDevice:
-    if device.image is None:
-        raise UserError(f"-device {device.kind}: there is no disk behind it; name one with drive=ID")
-    properties = device.properties
-    if len(properties.get("serial", "").encode()) > ID_LENGTH:
-        raise UserError(f"-device {device.kind}: serial={properties['serial']} is longer than {ID_LENGTH} characters")
-
-    def switch(key: str) -> bool:
-        return parse_bool(f"-device {device.kind}", key, properties.get(key, "on"))
-
-    disk = VirtioBlk(
-        device.image,
-        machine.lock,
-        serial=properties.get("serial", ""),
-        write_cache=switch("write-cache"),
-        discard=switch("discard"),
-        write_zeroes=switch("write-zeroes"),
-    )
-    machine.on_stop.append(disk.close)
-    return disk
-
-
-VIRTIO_DEVICES: dict[str, Callable[[BoardConfig, DeviceConfig, Machine], VirtioDevice]] = {
-    "virtio-blk-device": _make_disk,
-    "virtio-rng-device": _make_rng,
-    "virtio-serial-device": _make_console,
-}
-
-
-def _assign_slots(config: BoardConfig, machine: Machine) -> dict[int, VirtioDevice]:
-    """Which transport each device is behind: the one its `bus` names, else the highest free one, as on QEMU's board."""
-    slots: dict[int, VirtioDevice] = {}
-    for device in config.devices:
-        bus = device.properties.get("bus")
-        if bus is not None:
-            slot = _slot_of(device, bus)
-        else:
-            free = [index for index in range(layout.VIRTIO_COUNT) if index not in slots]
-            if not free:
-                raise UserError(f"-device {device.kind}: all {layout.VIRTIO_COUNT} virtio-mmio transports are taken")
-            slot = free[-1]
-        if slot in slots:
-            raise UserError(f"-device {device.kind}: {bus} has a device already ({slots[slot].name})")
-        slots[slot] = VIRTIO_DEVICES[device.kind](config, device, machine)
-    return slots
-
-
-def _slot_of(device: DeviceConfig, bus: str) -> int:
-    number = bus.removeprefix(_BUS_NAME)
-    if not bus.startswith(_BUS_NAME) or not number.isdecimal() or int(number) >= layout.VIRTIO_COUNT:
-        last = layout.VIRTIO_COUNT - 1
-        raise UserError(f"-device {device.kind}: no bus '{bus}'; they are {_BUS_NAME}0 to {_BUS_NAME}{last}")
-    return int(number)
