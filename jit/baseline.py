@@ -22,7 +22,8 @@ from jit.codecache import CacheFull, CodeCache
 from jit.frontend import Decoded, Frontend
 from jit.host import host_module
 from jit.ir import Function
-from jit.stencil import LoadError, Piece, Writer, compile_functions, fill, writer
+from jit.piece import LoadError, Piece, Writer, fill, writer
+from jit.stencil import compile_functions
 
 PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run

@@ -13,7 +13,7 @@ from jit import passes, stencil
 from jit.frontend import Decoded
 from jit.host import host_module
 from jit.ir import Body, Function
-from jit.stencil import Piece, fill
+from jit.piece import Piece, fill
 from jit.text import to_text
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import PAGE, Mode

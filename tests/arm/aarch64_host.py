@@ -7,7 +7,8 @@ import struct
 from typing import Any
 
 from jit.host import aarch64
-from jit.stencil import Fixup, Piece, compile_functions, fill
+from jit.piece import Fixup, Piece, fill
+from jit.stencil import compile_functions
 from targets.arm.env import CONTINUATIONS, ENV, SLOTS
 from tests.arm import harness
 from tests.arm.harness import CODE, DATA, DATA_SIZE, MASK64, Flat, State, mode_of

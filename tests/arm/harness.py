@@ -15,7 +15,8 @@ from jit.codecache import CodeCache
 from jit.evaluate import Evaluator
 from jit.host import host_module
 from jit.ir import Builder, Function
-from jit.stencil import Fixup, Piece, compile_functions, fill
+from jit.piece import Fixup, Piece, fill
+from jit.stencil import compile_functions
 from jit.types import I32, I64, PTR
 from targets.arm.a64.lift import A64, Mode, hole_values, lift, mode_for_fpcr
 from targets.arm.a64.row import Row

@@ -11,7 +11,8 @@ from typing import Any
 from jit.codecache import CodeCache
 from jit.evaluate import Evaluator
 from jit.ir import Function
-from jit.stencil import compile_functions, fill
+from jit.piece import fill
+from jit.stencil import compile_functions
 from targets.arm import mmu
 from targets.arm.access import WRITE
 from targets.arm.env import CALLBACK_AT, ENV

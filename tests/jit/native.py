@@ -9,7 +9,8 @@ from typing import Any
 from jit.codecache import CodeCache
 from jit.host import host_module
 from jit.ir import Function
-from jit.stencil import Piece, compile_functions, fill
+from jit.piece import Piece, fill
+from jit.stencil import compile_functions
 
 
 class Native:

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from jit.host import aarch64
-from jit.stencil import Fixup, LoadError, Piece, compile_functions, fill, take_apart, target_machine
+from jit.piece import Fixup, LoadError, Piece, fill
+from jit.stencil import compile_functions, take_apart, target_machine
 from targets.arm.a64.lift import Mode, hole_values, lift
 from targets.arm.a64.row import Row
 from targets.arm.a64.table import all_rows
