@@ -70,6 +70,13 @@ def test_devices_and_harmless_options() -> None:
     assert found.engine == "reference" and found.escape_key == 2
 
 
+def test_the_code_cache() -> None:
+    sizes = [build("k", *options).code_cache >> 20 for options in ((), ("-accel", "tcg,tb-size=0"))]
+    assert sizes == [256, 256]
+    assert build("k", "-accel", "tcg,tb-size=8").code_cache == 8 << 20
+    assert build("k", "-M", "virt,accel=tcg", "-accel", "tcg,tb-size=4096").code_cache == 1 << 30  # as much as there is
+
+
 ERRORS = [
     ((), "no kernel to start"),
     (("-append", "x"), "-append: there is no kernel"),
@@ -106,6 +113,8 @@ ERRORS = [
     (("k", "-accel", "kvm"), "no KVM accelerator yet"),
     (("k", "-accel", "tgc"), "did you mean 'tcg'"),
     (("k", "-accel", "tcg,engine=fast"), "engine=fast is not supported"),
+    (("k", "-accel", "tcg,tb-size=big"), "tb-size=big is not a number"),
+    (("k", "-accel", "tcg,tb-size=-1"), "tb-size=-1 is out of range"),
     (("k", "-device", "virtio-rng-devcie"), "did you mean 'virtio-rng-device'"),
     (("k", "-device", "virtio-rng-device,rgn=x"), "did you mean 'rng'"),
     (("k", "-device", "virtio-rng-device,rng=x"), "add -object rng-random,id=x"),

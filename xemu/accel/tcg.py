@@ -52,13 +52,16 @@ class MachineBus:
 
 
 class TcgAccelerator:
-    """Creates vCPUs of the translator; all of one machine share translations.  engine: "baseline" or "reference"."""
+    """Creates vCPUs of the translator; all of one machine share translations.
+
+    engine: "baseline" or "reference".  code_cache: bytes of host code, after which all is dropped.
+    """
 
     name = "tcg"
     default_cpu: str | None = None
 
-    def __init__(self, engine: str = "baseline") -> None:
-        self.engine = engine
+    def __init__(self, engine: str, code_cache: int) -> None:
+        self.engine, self.code_cache = engine, code_cache
         # a vCPU that comes back from native code waits this long for a Python thread that is busy; the default is 5 ms
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._machine: Machine | None = None
@@ -82,13 +85,14 @@ class TcgAccelerator:
             raise UserError(f"-cpu {model}: the translator has {', '.join(MODELS)}")
         found = MODELS[model]
         if self._system is None:
-            self._system = _system(self._machine, found)
+            self._system = _system(self._machine, found, self.code_cache)
         return TcgVcpu(self._machine, self._system, index, found, self.engine)
 
 
-def _system(machine: Machine, model: Model) -> System:
+def _system(machine: Machine, model: Model, code_cache: int) -> System:
     main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
-    system = System(model.features, MainRam(main.base, main.size, main.host), _log_table)
+    ram = MainRam(main.base, main.size, main.host)
+    system = System(model.features, ram, _log_table, code_cache)
     machine.memory.on_ram_write.append(system.written)
     tcg_log.attach(system, machine)
     return system

@@ -165,10 +165,13 @@ OBJECTS: dict[str, dict[str, Property]] = {
     "rng-builtin": {"id": Property("name")},
 }
 
+CODE_CACHE, MOST_CODE_CACHE = 256, 1024  # MiB; more host code can't reach what it refers to on every host
+
 ACCELS: dict[str, dict[str, Property]] = {
     "tcg": {
         "engine": Property("baseline is native code, reference the evaluator in Python", ("baseline", "reference")),
         "thread": Property("one thread per CPU, as always", ("multi",)),
+        "tb-size": Property(f"code cache in MiB, up to {MOST_CODE_CACHE}; 0, the default, is {CODE_CACHE}"),
     },
 }
 

@@ -46,7 +46,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("cpu", Takes.LAST, "MODEL", "the CPU model; 'help' lists them", _MACHINE),
     _option("m", Takes.LAST, "[size=]SIZE", "RAM, in MiB or with suffix K, M, G (default 128M)", _MACHINE),
     _option("smp", Takes.LAST, "[cpus=]N", "number of CPUs (default 1)", _MACHINE),
-    _option("accel", Takes.LAST, "NAME[,PROP=VALUE...]", "tcg[,engine=baseline|reference]", _MACHINE),
+    _option("accel", Takes.LAST, "NAME[,PROP=VALUE...]", "tcg[,engine=baseline|reference][,tb-size=MIB]", _MACHINE),
     _option("global", Takes.EACH, "DEVICE.PROP=VALUE", "a property for every device of a kind", _MACHINE),
     _option("rtc", Takes.MERGE, "[base=utc|localtime|DATE]", "where the guest's clock starts", _MACHINE),
     _option("kernel", Takes.LAST, "FILE", "Linux Image, ELF or raw code; also without '-kernel'", _BOOT),

@@ -144,7 +144,7 @@ def _accelerator(settings: Settings) -> "Accelerator":
     # Only here does the translator load: help, errors and device trees are quicker without it.
     from xemu.accel.tcg import TcgAccelerator
 
-    return TcgAccelerator(engine=settings.engine)
+    return TcgAccelerator(settings.engine, settings.code_cache)
 
 
 class _NoCpus:

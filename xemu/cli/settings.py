@@ -9,10 +9,12 @@ from xemu.chardev.spec import ChardevSpec, parse_chardev, parse_serial
 from xemu.cli import log
 from xemu.cli.catalog import (
     ACCELS,
+    CODE_CACHE,
     DEVICES,
     GLOBALS,
     MACHINES,
     MIB,
+    MOST_CODE_CACHE,
     OBJECTS,
     MachineKind,
     Property,
@@ -46,6 +48,7 @@ class Settings:
     ram_size: int
     cpus: int
     engine: str
+    code_cache: int  # bytes
     kernel: str | None = None
     initrd: str | None = None
     append: str = ""
@@ -74,12 +77,14 @@ def build(line: CommandLine) -> Settings:
     devices = _devices(line, chardevs, disks)
     _check_quiet(line)
     _check_globals(line)
+    engine, code_cache = _accel(line, machine_options)
     return Settings(
         machine=name,
         cpu=_cpu(line, name, kind),
         ram_size=_ram_size(line, name, kind),
         cpus=_cpus(line, name, kind),
-        engine=_engine(line, machine_options),
+        engine=engine,
+        code_cache=code_cache,
         dumpdtb=machine_options.get("dumpdtb"),
         randomness=_randomness(machine_options),
         serial=_serial(line, chardevs),
@@ -202,7 +207,8 @@ def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
     return cpus
 
 
-def _engine(line: CommandLine, machine_options: dict[str, str]) -> str:
+def _accel(line: CommandLine, machine_options: dict[str, str]) -> tuple[str, int]:
+    """The engine, and the size of its code cache in bytes."""
     text = line.last("accel", machine_options.get("accel", "tcg"))
     options = parse_keyval("-accel", text or "", implied="accel")
     name = options.pop("accel", "")
@@ -212,7 +218,9 @@ def _engine(line: CommandLine, machine_options: dict[str, str]) -> str:
         raise UserError(f"-accel {name}: no such accelerator{did_you_mean(name, ACCELS, f'use {listed(ACCELS)}')}")
     for key, value in options.items():
         check_property(f"-accel {name}", key, value, ACCELS[name])
-    return options.get("engine", "baseline")
+    # QEMU takes more than it can use as what it can use, and so do we
+    cache = min(parse_int(f"-accel {name}", "tb-size", options.get("tb-size", "0"), 0, 1 << 20), MOST_CODE_CACHE)
+    return options.get("engine", "baseline"), (cache or CODE_CACHE) * MIB
 
 
 def _randomness(machine_options: dict[str, str]) -> bool:
