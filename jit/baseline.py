@@ -29,6 +29,9 @@ PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
 WORD = 8  # bytes, aligned: what a store changes at once for a CPU that fetches them (AMD64 manual 2, 7.6.1)
 CODE_RESERVE = 64 << 10  # room for the largest block: no translation starts with less
+CODE_PER_TABLE = 8 << 10  # bytes of the code cache for each entry table: pages have 20 KB of code in the mean
+LEAST_TABLES = 256
+MOST_WORDS = 1 << 18  # words remembered, about 700 bytes each: a guest that makes up code has no end of them
 
 
 @dataclass(slots=True)
@@ -95,7 +98,7 @@ class Stats:
 class TableArena:
     """Entry tables: 4 KiB each from a large, lazily backed mapping."""
 
-    def __init__(self, count: int = 1 << 17) -> None:
+    def __init__(self, count: int) -> None:
         self._map = mmap.mmap(-1, count * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.count, self.used, self.free = count, 1, list[int]()  # table 0 stays empty for ever
@@ -112,7 +115,7 @@ class TableArena:
         return self.base + (self.used - 1) * PAGE
 
     def clear(self) -> None:
-        ctypes.memset(self.base, 0, self.used * PAGE)
+        self._map.madvise(mmap.MADV_DONTNEED)  # zero again, and the host has its memory back
         self.used = 1
 
 
@@ -136,7 +139,7 @@ class Baseline:
         self.host: ModuleType = host_module(machine)
         self._branch = writer(self.host.BRANCH)[0]
         self.cache = cache or CodeCache()
-        self.tables = TableArena()
+        self.tables = TableArena(max(LEAST_TABLES, self.cache.size // CODE_PER_TABLE))
         self.lock = threading.RLock()
         self.stats = Stats()
         self.read_page = read_page
@@ -144,6 +147,7 @@ class Baseline:
         self.modes_of: dict[int, list[CodePage]] = {}
         self._pieces: dict[Any, Piece] = {}
         self._words: dict[int, dict[int, tuple[Decoded, list[Code | None]]]] = {}
+        self._remembered = 0  # how many words that are, in all modes
         self._constants: dict[bytes, int] = {}
         self._plans: dict[int, _Plan] = {}
         self.symbols: dict[str, int] = {}
@@ -215,7 +219,12 @@ class Baseline:
         if found is None:
             found = words[word] = (self.frontend.decode(word, mode), [None, None])
             self.stats.words += 1
+            self._remembered += 1
         return found
+
+    def _forget_words(self) -> None:
+        self._words.clear()
+        self._remembered = 0
 
     def _key(self, d: Decoded, mode: int, near: bool) -> Any:
         return d.key, near and d.displacement is not None, self.frontend.shape_mode(d, mode)
@@ -311,6 +320,8 @@ class Baseline:
         if self.cache.used + CODE_RESERVE > self.cache.size:
             raise CacheFull
         started = perf_counter_ns()
+        if self._remembered > MOST_WORDS:
+            self._forget_words()
         insns = self._scan(page, offset)
         start = self.cache.reserve(0)
         page.live = True
@@ -510,7 +521,5 @@ class Baseline:
         self.cache.clear()
         self._plans.clear()  # they name constants that are gone
         self._constants = {k: a for k, a in self._constants.items() if a < self.cache.base + self.cache.kept}
-        for words in self._words.values():
-            for _, codes in words.values():
-                codes[:] = [None, None]
+        self._forget_words()
         self.stats.flushes += 1

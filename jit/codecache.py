@@ -68,4 +68,9 @@ class CodeCache:
         self.kept = self.used
 
     def clear(self) -> None:
+        """Drop all but what was kept; its memory goes back to the host."""
+        page = mmap.PAGESIZE
+        start, end = (self.kept + page - 1) & -page, (self.used + page - 1) & -page
+        if start < end:
+            self.write.madvise(mmap.MADV_REMOVE, start, end - start)
         self.used = self.kept

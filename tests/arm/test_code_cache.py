@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -154,8 +155,45 @@ def test_where_other_cpus_run_code_a_patch_is_one_aligned_word(cpus: int) -> Non
 
 
 def test_entry_tables_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline.TableArena.__init__, "__defaults__", (FUNCTIONS // 3,))
+    monkeypatch.setattr(baseline, "LEAST_TABLES", FUNCTIONS // 3)
+    monkeypatch.setattr(baseline, "CODE_PER_TABLE", 1 << 30)
     board = Board()
     entry = _program(board)
     assert board.run(entry, 5, 10) == _expected(5, 10)
     assert board.system.engine.stats.flushes > 10
+
+
+def _resident(board: Board) -> int:
+    """Bytes of the code cache and of the entry tables that the host has memory for."""
+    engine = board.system.engine
+    areas = {f"{engine.cache.base:x}-", f"{engine.tables.base:x}-"}
+    total, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if not line.split()[0].endswith(":"):
+            inside = any(line.startswith(area) for area in areas)
+        elif inside and line.startswith("Rss:"):
+            total += int(line.split()[1]) << 10
+    return total
+
+
+def test_what_is_dropped_goes_back_to_the_host() -> None:
+    board = Board()
+    engine = board.system.engine
+    entry = _program(board)
+    assert board.run(entry, 5, 10) == _expected(5, 10)
+    assert _resident(board) > 100 * PAGE  # a table for each of the functions' pages
+    board.system.drop_all(board.cpu)
+    assert _resident(board) <= engine.cache.kept + 2 * PAGE
+    assert board.run(entry, 5, 10) == _expected(5, 10)
+
+
+def test_words_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that makes up ever new instructions must not fill the host's memory with what is known of them."""
+    monkeypatch.setattr(baseline, "MOST_WORDS", 20)
+    board = Board()
+    engine = board.system.engine
+    entry = _program(board)
+    assert board.run(entry, 5, 10) == _expected(5, 10)
+    assert engine.stats.words > 100
+    remembered = sum(len(words) for words in engine._words.values())
+    assert remembered == engine._remembered <= 20 + baseline.MAX_BLOCK
