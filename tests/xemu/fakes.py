@@ -91,7 +91,7 @@ class FakeVcpu:
         self.powered = False
         self.irq = False
         self.fiq = False
-        self.started_at: tuple[int, int] | None = None
+        self.registers: dict[str, int] = {}  # what it was started with
         self.standbys = 0
         self.timer_lines: dict = {}
         self.program: Callable[[FakeVcpu], None] | None = None
@@ -106,12 +106,17 @@ class FakeVcpu:
     def kick(self) -> None:
         self._kicked.set()
 
+    @property
+    def started_at(self) -> tuple[int, int] | None:
+        """Entry and argument, of an Arm CPU."""
+        return (self.registers["pc"], self.registers["x0"]) if self.registers else None
+
     def line(self, name: str) -> Callable[[bool], None]:
         return lambda level: setattr(self, name, level)
 
     def power(self, registers: Mapping[str, int]) -> None:
         self.powered = True
-        self.started_at = (registers["pc"], registers["x0"])
+        self.registers = dict(registers)
         self._kicked.clear()
 
     def power_off(self) -> None:

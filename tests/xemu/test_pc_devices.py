@@ -3,7 +3,7 @@
 from xemu.devices.acpi_sleep import AcpiSleep
 from xemu.devices.i8042 import I8042
 
-DATA, COMMAND = 0, 4
+DATA, COMMAND = 0, 1
 
 
 class Asked:

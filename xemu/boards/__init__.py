@@ -1,7 +1,8 @@
 """Boards: which devices a machine has, at which addresses, and how it starts."""
 
+import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class BoardConfig:
     cpu: str
     cpus: int
     ram_size: int
+    options: Mapping[str, str] = field(default_factory=dict)  # properties of the machine itself, as -M has them
     kernel: LoadedKernel | None = None
     initrd: bytes | None = None
     append: str = ""
@@ -51,6 +53,6 @@ class BoardConfig:
 
 def build(name: str, config: BoardConfig) -> "Machine":
     """A machine of the board `name`, ready to run."""
-    from xemu.boards import virt  # devices are imported only where a machine is built
-
-    return {"virt": virt.build}[name](config)
+    # Devices are imported only where a machine with them is built.
+    module = importlib.import_module({"virt": "xemu.boards.virt", "microvm": "xemu.boards.microvm"}[name])
+    return module.build(config)

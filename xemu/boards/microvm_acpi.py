@@ -63,7 +63,7 @@ def _fadt(dsdt: int, config: AcpiConfig) -> bytes:
     put(40, struct.pack("<I", dsdt))
     put(109, struct.pack("<H", _NO_VGA | (0 if config.rtc else _NO_RTC)))
     put(112, struct.pack("<I", _RESET_SUPPORTED | _HARDWARE_REDUCED))
-    put(116, acpi.address(acpi.MEMORY, sleep + acpi_sleep.RESET))
+    put(116, acpi.address(acpi.MEMORY, sleep + acpi_sleep.RESET_REGISTER))
     put(128, bytes((acpi_sleep.RESET_VALUE,)))
     put(131, bytes((_FADT_MINOR,)))
     put(140, struct.pack("<Q", dsdt))

@@ -45,9 +45,14 @@ CPUS: dict[str, dict[str, str]] = {
         "cortex-a72": "Arm Cortex-A72: Armv8.0-A",
         "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages",
     },
+    "x86_64": {
+        "host": "the CPU of this machine; only with -accel kvm",
+    },
 }
 
 _OFF_ONLY = ("off", "no", "false", "n")
+_ON_ONLY = ("on", "auto", "yes", "true", "y")
+_SWITCH = ("on", "off", "auto")
 
 MACHINES: dict[str, MachineKind] = {
     "virt": MachineKind(
@@ -73,6 +78,31 @@ MACHINES: dict[str, MachineKind] = {
             "graphics": Property("graphics: there are none, so both values are accepted", boolean=True),
             "highmem": Property("RAM above 4 GiB is there when -m asks for it", boolean=True),
         },
+    ),
+    "microvm": MachineKind(
+        "x86-64 board of virtio devices without PCI, like QEMU's; only with -accel kvm",
+        "x86_64",
+        "host",
+        {
+            "acpi": Property("ACPI tables beside the MP table (default on)", _SWITCH),
+            "auto-kernel-cmdline": Property(
+                "add virtio_mmio.device=... to the command line (default on)", boolean=True
+            ),
+            "isa-serial": Property("the serial port (default on)", boolean=True),
+            "rtc": Property("the real-time clock (default on)", _SWITCH),
+            "pic": Property("the old interrupt controllers: always there", _ON_ONLY),
+            "pit": Property("the old timer: always there", _ON_ONLY),
+            "ioapic2": Property("a second I/O APIC: not there, only off", ("auto", *_OFF_ONLY)),
+            "pcie": Property("PCI Express: not there, only off", ("auto", *_OFF_ONLY)),
+            "accel": Property("the same as -accel", ("kvm", "tcg")),
+            "kernel": Property("the same as -kernel"),
+            "initrd": Property("the same as -initrd"),
+            "append": Property("the same as -append"),
+            "usb": Property("USB: not there, only off", _OFF_ONLY),
+            "graphics": Property("graphics: there are none, so both values are accepted", boolean=True),
+        },
+        ram=(64 * MIB, 64 * GIB),
+        max_cpus=32,
     ),
 }
 

@@ -1,16 +1,16 @@
 """Help texts, all made from the tables that parsing uses."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from xemu.chardev.spec import KINDS
 from xemu.cli import log
 from xemu.cli.catalog import ACCELS, BLOCKDEVS, CPUS, DEVICES, DRIVE, MACHINES, Property
-from xemu.cli.keyval import split_commas
+from xemu.cli.keyval import parse_keyval, split_commas
 from xemu.cli.options import OPTIONS, CommandLine
 
 USAGE = """\
-usage: xemu -M virt [-cpu MODEL] [-m SIZE] [OPTION...] KERNEL
+usage: xemu -M BOARD [-cpu MODEL] [-m SIZE] [OPTION...] KERNEL
        xemu explain HEX...            what becomes of an instruction, stage by stage
        xemu guests debian             fetch a Debian kernel and make a busybox ramdisk
 
@@ -46,31 +46,35 @@ def usage() -> str:
     return "\n".join(parts)
 
 
-def _machines() -> str:
+def _machines(line: CommandLine) -> str:
     return "Supported machines are:\n" + _rows(((name, kind.help) for name, kind in MACHINES.items()), "", 21)
 
 
-def _cpus() -> str:
-    return "\n".join(f"Available CPUs ({arch}):\n{_rows(cpus.items(), column=18)}" for arch, cpus in CPUS.items())
+def _cpus(line: CommandLine) -> str:
+    """Those of the board that is named; else all."""
+    named = [parse_keyval("-M", text, implied="type").get("type") for text in line.each("M")]
+    boards = [MACHINES[name] for name in named if name in MACHINES]
+    archs = [boards[-1].arch] if boards else list(CPUS)
+    return "\n".join(f"Available CPUs ({arch}):\n{_rows(CPUS[arch].items(), column=18)}" for arch in archs)
 
 
-def _devices() -> str:
+def _devices(line: CommandLine) -> str:
     rows = ((f'name "{name}"', kind.help) for name, kind in DEVICES.items())
     return "Devices:\n" + _rows(rows, "")
 
 
-def _log_items() -> str:
+def _log_items(line: CommandLine) -> str:
     return "Log items (comma separated):\n" + _rows([*log.ITEMS.items(), ("all", "all of them")], "", 16)
 
 
-def _accels() -> str:
+def _accels(line: CommandLine) -> str:
     out = ["Accelerators:"]
     for name, properties in ACCELS.items():
         out += [name, _properties(properties)]
     return "\n".join(out)
 
 
-def _chardevs() -> str:
+def _chardevs(line: CommandLine) -> str:
     out = ["Available chardev backend types:"]
     for name, kind in KINDS.items():
         out.append(_rows([(name, kind.help)], column=14))
@@ -78,11 +82,11 @@ def _chardevs() -> str:
     return "\n".join(part for part in out if part)
 
 
-def _drive() -> str:
+def _drive(line: CommandLine) -> str:
     return f"Properties of a drive:\n{_properties(DRIVE)}"
 
 
-def _blockdevs() -> str:
+def _blockdevs(line: CommandLine) -> str:
     out = ["Block drivers:"]
     for name, properties in BLOCKDEVS.items():
         out += [name, _properties(properties)]
@@ -97,7 +101,7 @@ def _properties(properties: dict[str, Property]) -> str:
     return _rows(((f"{name}=", text(declared)) for name, declared in properties.items()), column=26)
 
 
-_HELP = {
+_HELP: dict[str, Callable[[CommandLine], str]] = {
     "M": _machines,
     "cpu": _cpus,
     "device": _devices,
@@ -121,7 +125,7 @@ def requested(line: CommandLine) -> str | None:
         for text in line.each(option):
             words = split_commas(text)
             if words[0] in ("help", "?"):
-                return make()
+                return make(line)
             known = _PROPERTIES.get(option, {})
             if words[-1] in ("help", "?") and words[0] in known:
                 return f"{words[0]} options:\n{_properties(known[words[0]])}"

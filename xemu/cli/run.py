@@ -14,6 +14,7 @@ from xemu.chardev import CharBackend, IoLoop, Mux, create
 from xemu.chardev.pty import PtyChardev
 from xemu.chardev.spec import ChardevSpec
 from xemu.cli import log
+from xemu.cli.catalog import MACHINES
 from xemu.cli.drives import DISK_DEVICE
 from xemu.cli.settings import DeviceSpec, Settings
 from xemu.cli.signals import ending_on_signals, prompt_handlers
@@ -63,7 +64,7 @@ class _Images:
 def _load_images(settings: Settings) -> _Images:
     images = _Images()
     if settings.kernel is not None:
-        images.kernel = loader.load_kernel(settings.kernel)
+        images.kernel = loader.KERNEL_LOADERS[MACHINES[settings.machine].arch](settings.kernel)
         _check_page_size(settings, images.kernel.page_size)
     if settings.initrd is not None:
         images.initrd = loader.load_initrd(settings.initrd)
@@ -203,6 +204,7 @@ def _build(
         cpu=settings.cpu,
         cpus=settings.cpus,
         ram_size=settings.ram_size,
+        options=settings.machine_options,
         kernel=images.kernel,
         initrd=images.initrd,
         append=settings.append,

@@ -49,6 +49,7 @@ class Settings:
     cpus: int
     engine: str
     code_cache: int  # bytes
+    machine_options: dict[str, str] = field(default_factory=dict)  # of -M, for the board
     kernel: str | None = None
     initrd: str | None = None
     append: str = ""
@@ -85,6 +86,7 @@ def build(line: CommandLine) -> Settings:
         cpus=_cpus(line, name, kind),
         engine=engine,
         code_cache=code_cache,
+        machine_options=machine_options,
         dumpdtb=machine_options.get("dumpdtb"),
         randomness=_randomness(machine_options),
         serial=_serial(line, chardevs),
@@ -200,8 +202,7 @@ def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
     if shaped and "cpus" in numbers and cpus % product:
         raise UserError(f"{where}: {' * '.join(topology)} make {product} CPUs, not {cpus}")
     if cpus > kind.max_cpus:
-        limit = f"its interrupt controller serves {kind.max_cpus}"
-        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; {limit}")
+        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; it has up to {kind.max_cpus}")
     if numbers.get("maxcpus", cpus) != cpus:
         raise UserError(f"{where}: maxcpus= must be {cpus}: CPUs can't be plugged in later")
     return cpus

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 from xemu.devices.registers import Access, RegisterDevice, register
 
-SLEEP_CONTROL, SLEEP_STATUS, RESET = 0, 1, 2  # offsets
-SIZE = 3
+SLEEP_CONTROL, SLEEP_STATUS, RESET_REGISTER = 0, 1, 2  # offsets
 RESET_VALUE = 0x42
 S5 = 5  # the type of sleep that is soft off, as the DSDT's \_S5 says
 
@@ -23,7 +22,7 @@ class AcpiSleep(RegisterDevice):
 
     CONTROL: int = register(SLEEP_CONTROL, "SLP_EN enters the sleep of SLP_TYP", width=1, fields=SleepControl)
     STATUS: int = register(SLEEP_STATUS, "WAK_STS, never set: there is no wake-up", width=1, access=Access.W1C)
-    RESET: int = register(RESET, f"{RESET_VALUE:#x} resets the machine", width=1, access=Access.WO)
+    RESET: int = register(RESET_REGISTER, f"{RESET_VALUE:#x} resets the machine", width=1, access=Access.WO)
 
     def __init__(self, power_off: Callable[[], None], reset_machine: Callable[[], None]) -> None:
         super().__init__()

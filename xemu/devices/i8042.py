@@ -8,9 +8,7 @@ from collections.abc import Callable
 
 from xemu.devices.registers import RegisterDevice, register, variable
 
-# Which of the two ports of the controller, as offsets: the ports are not neighbours (0x60 and 0x64).
-DATA, COMMAND = 0, 4
-SIZE = 5
+DATA, COMMAND = 0, 1  # offsets of the two registers
 
 _RESEND = 0xFE  # what a device that times out seems to answer
 
@@ -116,3 +114,17 @@ class I8042(RegisterDevice):
     def _answer(self, value: int, flags: int = 0) -> None:
         self.OUTPUT = value
         self.status = self.status & ~(Status.AUX_FULL | Status.TIMEOUT) | Status.OUTPUT_FULL | flags
+
+
+class Port:
+    """One of the two registers as a device of its own: PCs have other things between their ports, 0x60 and 0x64."""
+
+    def __init__(self, controller: I8042, offset: int) -> None:
+        self._controller = controller
+        self._offset = offset
+
+    def read(self, offset: int, size: int) -> int:
+        return self._controller.read(self._offset + offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self._controller.write(self._offset + offset, size, value)

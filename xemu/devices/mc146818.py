@@ -14,8 +14,6 @@ from xemu.accel.base import Line
 from xemu.devices.clock import Alarm, Clock
 from xemu.devices.registers import RegisterDevice, register, variable
 
-INDEX, DATA = 0, 1  # offsets of the two ports
-SIZE = 2
 MEMORY_SIZE = 128
 CENTURY = 0x32
 
@@ -68,8 +66,8 @@ class Mc146818(RegisterDevice):
 
     name = "mc146818"
 
-    INDEX: int = register(INDEX, "which byte DATA is; bit 7 masks NMIs and is not kept", width=1, mask=0x7F)
-    DATA: int = register(DATA, "the byte at INDEX", width=1)
+    INDEX: int = register(0, "which byte DATA is; bit 7 masks NMIs and is not kept", width=1, mask=0x7F)
+    DATA: int = register(1, "the byte at INDEX", width=1)
 
     memory: bytearray = variable(bytearray(MEMORY_SIZE), "registers and memory; time is in it only while SET stops it")
     offset: int = variable(0, "what to add to the host clock's nanoseconds")
