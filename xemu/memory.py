@@ -47,13 +47,16 @@ class Device(Protocol):
 class Ram:
     """One range of guest memory, backed lazily by the host."""
 
-    def __init__(self, base: int, size: int, name: str, readonly: bool = False) -> None:
+    def __init__(self, base: int, size: int, name: str, readonly: bool = False, device: Device | None = None) -> None:
         self.base = base
         self.size = size
         self.end = base + size
         self.name = name
         # The guest cannot write it (a ROM); the emulator itself fills it through `view`.
         self.readonly = readonly
+        # Takes the writes to a ROM; and all accesses while the ROM is not `direct`, which AddressSpace.set_direct says.
+        self.device = device
+        self.direct = True
         self._map = _map_memory(size, name)
         self.view = memoryview(self._map)
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
@@ -105,25 +108,42 @@ class AddressSpace:
         self.rams: tuple[Ram, ...] = ()
         # Called with (address, length) after each write_bytes, so that translations of overwritten code go.
         self.on_ram_write: list[Callable[[int, int], None]] = []
-        # Called when `rams` has changed: accelerators map what is in it now.
+        # Called when `rams` has changed: accelerators map what is in it now. While the machine runs that is with its
+        # lock held, and void are the host addresses that somebody found for what is gone.
         self.on_map_change: list[Callable[[], None]] = []
 
     # Building the map
 
     def add_ram(self, base: int, size: int, name: str, readonly: bool = False) -> Ram:
+        return self._add(base, size, name, readonly, None)
+
+    def add_rom_device(self, base: int, size: int, name: str, device: Device) -> Ram:
+        """Memory that reads and executes as RAM does, and whose writes go to a device; see set_direct."""
+        return self._add(base, size, name, True, device)
+
+    def _add(self, base: int, size: int, name: str, readonly: bool, device: Device | None) -> Ram:
         self._check(base, size, name)
         if base % PAGE_SIZE or size % PAGE_SIZE:
             raise MapError(f"{name}: RAM of {size:#x} bytes at {base:#x} is not made of whole {PAGE_SIZE}-byte pages")
-        ram = Ram(base, size, name, readonly)
+        ram = Ram(base, size, name, readonly, device)
         self._insert(ram)
-        self.rams = tuple(sorted((*self.rams, ram), key=lambda r: r.base))
-        for listener in self.on_map_change:
-            listener()
+        self._map_changed()
         return ram
 
     def add_device(self, base: int, size: int, device: Device, name: str) -> None:
         self._check(base, size, name)
         self._insert(_DeviceRange(base, size, name, device))
+
+    def set_direct(self, ram: Ram, direct: bool) -> None:
+        """Whether a ROM with a device answers reads itself, or has the device do it."""
+        if ram.direct != direct:
+            ram.direct = direct
+            self._map_changed()
+
+    def _map_changed(self) -> None:
+        self.rams = tuple(region for region in self._regions if isinstance(region, Ram) and region.direct)
+        for listener in self.on_map_change:
+            listener()
 
     def freeze(self) -> None:
         """No more changes: look-ups of a running machine need no lock."""
@@ -162,6 +182,9 @@ class AddressSpace:
         region = self._region(address)
         if isinstance(region, _DeviceRange):
             return region.device, address - region.base
+        if region is not None and not region.direct:
+            assert region.device is not None
+            return region.device, address - region.base
         return region
 
     def describe(self) -> str:
@@ -180,6 +203,8 @@ class AddressSpace:
         offset = address - region.base
         if isinstance(region, _DeviceRange):
             return region.device.read(offset, size)
+        if not region.direct and region.device is not None:
+            return region.device.read(offset, size)
         return int.from_bytes(region.view[offset : offset + size], "little")
 
     def write(self, address: int, size: int, value: int) -> None:
@@ -189,10 +214,11 @@ class AddressSpace:
         if region is None or address + size > region.end:
             raise BusError(address, size, "write")
         value &= (1 << 8 * size) - 1  # callers may hand over a whole register
-        if isinstance(region, _DeviceRange):
+        if isinstance(region, Ram) and region.device is None:
+            if not region.readonly:  # a write to a ROM is lost, as on hardware
+                self._store(region, address, value.to_bytes(size, "little"))
+        elif region.device is not None:
             region.device.write(address - region.base, size, value)
-        elif not region.readonly:  # a write to a ROM is lost, as on hardware
-            self._store(region, address, value.to_bytes(size, "little"))
 
     # Blocks of RAM: loaders, and devices that reach memory themselves
 
@@ -223,7 +249,7 @@ class AddressSpace:
 
     def _ram_of(self, address: int, length: int, access: str) -> Ram:
         region = self._region(address)
-        if not isinstance(region, Ram) or length < 0 or address + length > region.end:
+        if not isinstance(region, Ram) or not region.direct or length < 0 or address + length > region.end:
             raise BusError(address, length, access)
         return region
 

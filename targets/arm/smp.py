@@ -44,3 +44,16 @@ def catch_up(cpu: ArmCpu) -> None:
     if asked != cpu.get("flush_done"):
         cpu.call("tlbi_all")
         cpu.set("flush_done", asked)
+
+
+def map_changed(cpus: list[ArmCpu], by: int) -> None:
+    """Other memory answers at some physical addresses, because of what CPU `by` does, or while no CPU runs.
+
+    That CPU sees it from its next access on, the others from their next block head on.
+    """
+    for cpu in cpus:
+        if len(cpus) > 1 and not (cpu.index == by and cpu.inside):
+            cpu.set("flush_asked", (cpu.get("flush_asked") + 1) & MASK32)
+            cpu.attend()
+        else:
+            cpu.call("tlbi_all")

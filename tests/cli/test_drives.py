@@ -80,7 +80,7 @@ ERRORS = [
     ("-drive file=a,format=qcow2", "format 'qcow2' can't be read yet; convert it"),
     ("-drive file=a,format=vdmk", "unknown format 'vdmk'; did you mean 'vmdk'?"),
     ("-drive file=a,format=zzzzz", "unknown format 'zzzzz'; use format=raw"),
-    ("-drive file=a,if=ide", "if=ide: the board has no such interface here; use if=virtio or none"),
+    ("-drive file=a,if=ide", "if=ide: the board has no such interface here; use if=virtio, none or pflash"),
     ("-drive file=a,if=virtoi", "no interface 'virtoi'; did you mean 'virtio'?"),
     ("-drive file=a,readonly=maybe", "readonly=maybe is neither on nor off"),
     ("-drive file=a,readonly=on,read-only=off", "readonly and read-only are the same"),

@@ -84,7 +84,6 @@ ERRORS = [
     (("-dtb", "x"), "-dtb: there is no kernel"),
     (("a", "b"), "'b': 'a' is the kernel already"),
     (("a", "-kernel", "b"), "'b': 'a' is the kernel already"),
-    (("a", "-bios", "b"), "-bios b: can't be combined"),
     (("k", "-nograhpic"), "did you mean '-nographic'"),
     (("k", "--hda", "x"), "does not have this option of QEMU's"),
     (("k", "-m"), "-m: needs an argument"),

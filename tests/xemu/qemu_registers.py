@@ -9,9 +9,9 @@ QEMU = shutil.which("qemu-system-aarch64")
 class QemuRegisters:
     """Reads and writes physical addresses, devices included, of a stopped QEMU with one CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         command = [QEMU, "-M", "virt", "-cpu", "cortex-a57", "-m", "64M", "-S", "-gdb", "stdio", "-display", "none"]
-        command += ["-serial", "null", "-monitor", "none", "-global", "virtio-mmio.force-legacy=false"]
+        command += ["-serial", "null", "-monitor", "none", "-global", "virtio-mmio.force-legacy=false", *options]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

@@ -7,8 +7,10 @@ from fakes import FakeAccelerator, FakeBackend, FakeClock
 from qemu_registers import QEMU
 
 from xemu import boards
+from xemu.block.raw import open_raw
 from xemu.boards import virt_layout as layout
 from xemu.boards.fdt import Node, Tree, parse, to_bytes
+from xemu.devices.cfi_flash import FlashConfig
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
 from xemu.memory import BusError
@@ -35,7 +37,7 @@ def test_every_range_of_the_layout_answers():
         assert memory.find(address)[1] == 0
     for index in range(layout.VIRTIO_COUNT):
         assert memory.read(layout.virtio_range(index).base, 4) == 0x74726976
-    for hole in (0, 0x08001000, 0x09020000, 0x09030000, 0x0A004000, 0x3FFFFFFF, 0x48000000):
+    for hole in (0x08001000, 0x09020018, 0x09030000, 0x0A004000, 0x3FFFFFFF, 0x48000000):
         with pytest.raises(BusError):
             memory.read(hole, 4)
 
@@ -43,13 +45,13 @@ def test_every_range_of_the_layout_answers():
 def test_eight_gigabytes():
     memory = board(ram_size=8 << 30).memory
     memory.write(0x40000000 + (8 << 30) - 8, 8, 1)
-    assert memory.rams[0].end == 0x2_4000_0000
+    assert memory.rams[-1].end == 0x2_4000_0000
 
 
 # The device tree
 
 # Nodes of QEMU's board whose devices are not here.
-ABSENT = {"fw-cfg@9020000", "platform-bus@c000000", "gpio-keys", "pl061@9030000", "pcie@10000000", "pmu", "flash@0"}
+ABSENT = {"platform-bus@c000000", "gpio-keys", "pl061@9030000", "pcie@10000000", "pmu"}
 # v2m is below the GIC. Phandles are any numbers that agree; seeds are random.
 HANDLES = {"phandle", "interrupt-parent", "clocks", "cpu"}
 SEEDS = {"kaslr-seed", "rng-seed"}
@@ -194,13 +196,39 @@ def test_no_tree_where_a_program_leaves_no_room():
 
 
 def test_firmware_runs_from_flash():
-    machine = board(firmware=b"firmware")
+    machine = board(flash=(FlashConfig(firmware=b"firmware"), None))
     machine.reset()
     assert machine.vcpus[0].started_at == (0, 0)
     assert machine.memory.read_bytes(0, 8) == b"firmware"
-    machine.memory.write(0, 4, 0)
-    assert machine.memory.read_bytes(0, 8) == b"firmware"
+    for value in (0x40, 0):  # programs a word
+        machine.memory.write(0, 4, value)
+    machine.memory.write(0, 4, 0xFF)
+    assert machine.memory.read_bytes(0, 8) == b"\0\0\0\0ware"
     assert machine.memory.read(0x40000000, 4) == 0xEDFE0DD0
+    machine.reset()
+    assert machine.memory.read_bytes(0, 8) == b"firmware"
+
+
+def test_firmware_finds_the_kernel_in_fw_cfg():
+    flash = (FlashConfig(firmware=b"firmware"), None)
+    memory = board(flash=flash, kernel_file=b"KERNEL", initrd=b"RAMDISK", append="hi").memory
+
+    def item(selector, size):
+        memory.write(layout.FW_CFG.base + 8, 2, selector << 8)
+        return bytes(memory.read(layout.FW_CFG.base, 1) for _ in range(size))
+
+    assert (item(0x08, 4), item(0x11, 6)) == (b"\6\0\0\0", b"KERNEL")
+    assert (item(0x0B, 4), item(0x12, 7)) == (b"\7\0\0\0", b"RAMDISK")
+    assert (item(0x14, 4), item(0x15, 3)) == (b"\3\0\0\0", b"hi\0")
+
+
+def test_a_flash_image_of_another_size_is_refused(tmp_path):
+    path = tmp_path / "vars"
+    path.write_bytes(bytes(4096))
+    image = open_raw("-drive x", str(path))
+    with pytest.raises(UserError, match="-drive x: the flash has 67108864 bytes and the image 4096"):
+        board(flash=(None, FlashConfig(image)))
+    image.close()
 
 
 def test_what_is_typed_before_the_start_is_kept():

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from targets.arm import smp
 from targets.arm.cpu import ArmCpu
 from targets.arm.exits import Exit
 from targets.arm.models import MODELS, Model
@@ -94,6 +95,7 @@ def _system(machine: Machine, model: Model, code_cache: int) -> System:
     ram = MainRam(main.base, main.size, main.host)
     system = System(model.features, ram, _log_table, code_cache)
     machine.memory.on_ram_write.append(system.written)
+    machine.memory.on_map_change.append(lambda: smp.map_changed(system.cpus, machine.current_cpu))
     tcg_log.attach(system, machine)
     return system
 

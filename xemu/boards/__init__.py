@@ -12,6 +12,7 @@ from xemu.loader.kernel import LoadedKernel
 if TYPE_CHECKING:
     from xemu.block.base import Image
     from xemu.chardev.base import CharBackend
+    from xemu.devices.cfi_flash import FlashConfig
     from xemu.devices.clock import Clock
     from xemu.devices.virtio.console import PortConfig
     from xemu.machine import Machine
@@ -40,7 +41,11 @@ class BoardConfig:
     initrd: bytes | None = None
     append: str = ""
     dtb: bytes | None = None  # the user's own device tree
-    firmware: bytes | None = None
+    # The flashes' contents. With anything in the first, the machine starts there, and firmware finds the kernel in
+    # fw_cfg, as the file `kernel_file`.
+    flash: "tuple[FlashConfig | None, FlashConfig | None]" = (None, None)
+    kernel_file: bytes | None = None
+    fw_cfg: Sequence[tuple[str, bytes]] = ()  # files that the user adds
     randomness: bool = True  # kaslr-seed and rng-seed in the device tree
     serial: "CharBackend | None" = None
     devices: Sequence[DeviceConfig] = ()

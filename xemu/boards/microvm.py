@@ -153,8 +153,8 @@ def _check(config: BoardConfig) -> None:
         raise UserError(f"-m: {config.ram_size} bytes of memory; 'microvm' takes up to {layout.MAX_RAM >> 30}G")
     if config.dtb is not None:
         raise UserError("-dtb: 'microvm' has no device tree; kernels learn from ACPI and the MP table what there is")
-    if config.firmware is not None:
-        raise UserError("-bios: 'microvm' runs no firmware here; it boots a kernel directly: -kernel FILE")
+    if any(config.flash) or config.fw_cfg:
+        raise UserError("'microvm' runs no firmware here, and has no flash and no fw_cfg; use -kernel FILE")
 
 
 def _missing(config: BoardConfig, part: str) -> str:

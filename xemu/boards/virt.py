@@ -6,7 +6,10 @@ from collections.abc import Callable
 from xemu.accel.base import Gic, InterruptController, Vcpu
 from xemu.boards import BoardConfig, arm_boot, virt_tree, virtio_slots
 from xemu.boards import virt_layout as layout
+from xemu.devices import fw_cfg
+from xemu.devices.cfi_flash import CfiFlash, FlashConfig
 from xemu.devices.clock import HostClock
+from xemu.devices.fw_cfg import FwCfg, FwCfgMmio
 from xemu.devices.gicv2 import Gicv2
 from xemu.devices.gicv2_registers import CpuInterface, Distributor
 from xemu.devices.pl011 import Pl011
@@ -18,7 +21,7 @@ from xemu.loader.kernel import LoadedKernel
 from xemu.machine import Machine
 from xemu.memory import Ram
 
-_RESET_VECTOR = layout.FLASH.base  # where firmware starts
+_RESET_VECTOR = layout.FLASH[0].base  # where firmware starts
 
 
 def build(config: BoardConfig) -> Machine:
@@ -39,6 +42,8 @@ class _Builder:
         self.gic = self._add_gic()
         self._add_uart()
         self._add_rtc()
+        self._add_flash()
+        self.fw_cfg = self._add_fw_cfg()
         self._add_virtio()
         self._add_vcpus()
         self._add_psci()
@@ -73,6 +78,23 @@ class _Builder:
         self.memory.add_device(*layout.RTC, rtc, "rtc")
         self.machine.devices.append(rtc)
 
+    def _add_flash(self) -> None:
+        for index, where in enumerate(layout.FLASH):
+            flash = CfiFlash(self.memory, *where, f"flash{index}", self.config.flash[index] or FlashConfig())
+            self.machine.devices.append(flash)
+            self.machine.on_stop.append(flash.close)
+
+    def _add_fw_cfg(self) -> FwCfg:
+        items = FwCfg(self.memory)
+        items.add_number(fw_cfg.NOGRAPHIC, 1, 2)
+        items.add_number(fw_cfg.CPUS, self.config.cpus, 2)
+        for name, data in self.config.fw_cfg:
+            items.add_file(name, data)
+        registers = FwCfgMmio(items)
+        self.memory.add_device(*layout.FW_CFG, registers, "fw_cfg")
+        self.machine.devices.append(registers)
+        return items
+
     def _add_virtio(self) -> None:
         plugged = virtio_slots.assign(self.config, self.machine, layout.VIRTIO_COUNT)
         for index in range(layout.VIRTIO_COUNT):
@@ -102,19 +124,26 @@ class _Builder:
     # Starting
 
     def _add_boot(self) -> None:
-        if self.config.firmware is not None:
-            self._add_firmware(self.config.firmware)
+        if self.config.flash[0] is not None:
+            self._add_firmware()
         elif self.config.kernel is not None:
             self._add_kernel(self.config.kernel)
         else:  # only good for looking at the device tree
             self.machine.device_tree = self._device_tree(None)
 
-    def _add_firmware(self, firmware: bytes) -> None:
-        """Code in flash, which looks for the device tree at the start of RAM."""
-        if len(firmware) > layout.FLASH.size:
-            raise UserError(f"-bios: {len(firmware)} bytes do not fit the flash of {layout.FLASH.size} bytes")
-        flash = self.memory.add_ram(*layout.FLASH, "flash", readonly=True)
-        flash.view[: len(firmware)] = firmware
+    def _add_firmware(self) -> None:
+        """Code in flash, which looks for the device tree at the start of RAM, and for a kernel in fw_cfg."""
+        config, items = self.config, self.fw_cfg
+        if config.kernel_file is not None:
+            items.add_number(fw_cfg.KERNEL_SIZE, len(config.kernel_file), 4)
+            items.add(fw_cfg.KERNEL_DATA, config.kernel_file)
+            if config.initrd is not None:
+                items.add_number(fw_cfg.INITRD_SIZE, len(config.initrd), 4)
+                items.add(fw_cfg.INITRD_DATA, config.initrd)
+            if config.append:
+                text = config.append.encode() + b"\0"
+                items.add_number(fw_cfg.CMDLINE_SIZE, len(text), 4)
+                items.add(fw_cfg.CMDLINE_DATA, text)
         self._start_with(lambda: None, _RESET_VECTOR, 0, None, layout.RAM_BASE, self.ram.end)
 
     def _add_kernel(self, kernel: LoadedKernel) -> None:
@@ -169,6 +198,11 @@ class _Builder:
 
 
 def _check(config: BoardConfig) -> None:
+    for flash, where in zip(config.flash, layout.FLASH, strict=True):
+        if flash is not None and flash.image is not None and flash.image.size != where.size:
+            raise UserError(f"{flash.image.label}: the flash has {where.size} bytes and the image {flash.image.size}")
+        if flash is not None and len(flash.firmware) > where.size:
+            raise UserError(f"-bios: {len(flash.firmware)} bytes do not fit the flash of {where.size} bytes")
     if not 1 <= config.cpus <= layout.MAX_CPUS:
         raise UserError(f"-smp {config.cpus}: 'virt' has 1 to {layout.MAX_CPUS} CPUs, as many as its GICv2 serves")
     if not 0 < config.ram_size <= layout.MAX_RAM:

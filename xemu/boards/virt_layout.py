@@ -1,10 +1,12 @@
 """Addresses and interrupt numbers of the `virt` board: the same as those of QEMU's board of that name.
 
-0x0000_0000  flash                        64 MiB, only with -bios
+0x0000_0000  flash, firmware              64 MiB
+0x0400_0000  flash, firmware's variables  64 MiB
 0x0800_0000  GIC distributor              4 KiB answer; the device tree says 64 KiB
 0x0801_0000  GIC CPU interface            8 KiB answer; the device tree says 64 KiB
 0x0900_0000  UART (PL011)                 SPI 1
 0x0901_0000  real-time clock (PL031)      SPI 2
+0x0902_0000  fw_cfg
 0x0a00_0000  32 virtio-mmio transports    512 bytes each, SPI 16 to 47
 0x4000_0000  RAM                          up to the size asked for
 """
@@ -17,7 +19,7 @@ class Range(NamedTuple):
     size: int
 
 
-FLASH = Range(0x0000_0000, 0x0400_0000)
+FLASH = (Range(0x0000_0000, 0x0400_0000), Range(0x0400_0000, 0x0400_0000))
 
 GIC_DISTRIBUTOR = Range(0x0800_0000, 0x1000)
 GIC_CPU_INTERFACE = Range(0x0801_0000, 0x2000)
@@ -31,6 +33,8 @@ UART_SPI = 1
 
 RTC = Range(0x0901_0000, 0x1000)
 RTC_SPI = 2
+
+FW_CFG = Range(0x0902_0000, 0x18)
 
 VIRTIO_COUNT = 32
 VIRTIO_BASE = 0x0A00_0000

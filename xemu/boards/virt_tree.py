@@ -35,6 +35,8 @@ def generate(config: TreeConfig) -> bytes:
     root.set("compatible", "linux,dummy-virt")
     _add_psci(root)
     _add_memory(root, config.ram_size, 2, 2)
+    _add_flash(root)
+    _add_fw_cfg(root)
     for index in range(layout.VIRTIO_COUNT):
         _add_virtio(root, index)
     _add_rtc(root)
@@ -114,6 +116,20 @@ def _add_device(root: Node, kind: str, where: layout.Range, compatible: Sequence
 def _add_virtio(root: Node, index: int) -> None:
     spi = layout.VIRTIO_SPI + index
     node = _add_device(root, "virtio_mmio", layout.virtio_range(index), ["virtio,mmio"], spi, _EDGE_RISING)
+    node.set("dma-coherent")
+
+
+def _add_flash(root: Node) -> None:
+    node = root.add(f"flash@{layout.FLASH[0].base:x}")
+    node.set("compatible", "cfi-flash")
+    node.set_range("reg", *layout.FLASH[0], *layout.FLASH[1])
+    node.set("bank-width", 4)
+
+
+def _add_fw_cfg(root: Node) -> None:
+    node = root.add(f"fw-cfg@{layout.FW_CFG.base:x}")
+    node.set("compatible", "qemu,fw-cfg-mmio")
+    node.set_range("reg", *layout.FW_CFG)
     node.set("dma-coherent")
 
 

@@ -4,14 +4,15 @@ import json
 from dataclasses import dataclass
 
 from xemu.cli.catalog import BLOCKDEVS, DRIVE, FORMATS
-from xemu.cli.keyval import parse_bool, parse_keyval
+from xemu.cli.keyval import parse_bool, parse_int, parse_keyval
 from xemu.cli.options import CommandLine
 from xemu.cli.properties import check_property
 from xemu.cli.suggest import did_you_mean, listed
 from xemu.errors import UserError
 
-_INTERFACES = ("virtio", "none")
-_OTHER_INTERFACES = ("ide", "scsi", "sd", "mtd", "floppy", "pflash", "xen")
+_INTERFACES = ("virtio", "none", "pflash")
+_OTHER_INTERFACES = ("ide", "scsi", "sd", "mtd", "floppy", "xen")
+_UNITS = {"pflash": 2}  # of the interfaces whose disks have numbers
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class DiskSpec:
     where: str  # the option as typed, for error lines
     name: str
     path: str
-    interface: str = "none"  # virtio: the board adds a device for it
+    interface: str = "none"  # virtio: the board adds a device for it; pflash: it is in one of the board's flashes
+    unit: int = 0  # which flash
     raw: bool = False  # the user said that the file is the disk's own bytes
     readonly: bool = False
     snapshot: bool = False
@@ -49,7 +51,7 @@ def parse_disks(line: CommandLine) -> dict[str, DiskSpec]:
 
 def _drives(line: CommandLine, snapshot: bool) -> list[DiskSpec]:
     counts: dict[str, int] = dict.fromkeys(_INTERFACES, 0)
-    found = []
+    found: list[DiskSpec] = []
     for text in line.each("drive"):
         options = parse_keyval("-drive", text)
         where = f"-drive {text}"
@@ -60,13 +62,27 @@ def _drives(line: CommandLine, snapshot: bool) -> list[DiskSpec]:
         _check_format(where, options.get("format", "raw"))
         if "file" not in options:
             raise UserError(f"{where}: it needs file=")
-        name = options.get("id", f"{interface}{counts[interface]}")
+        taken = {spec.unit for spec in found if spec.interface == interface}
+        unit = _unit(where, interface, options, taken) if interface in _UNITS else counts[interface]
+        name = options.get("id", f"{interface}{unit}")
         counts[interface] += 1
-        found.append(_drive(where, name, interface, options, snapshot))
+        found.append(_drive(where, name, interface, unit, options, snapshot))
     return found
 
 
-def _drive(where: str, name: str, interface: str, options: dict[str, str], snapshot: bool) -> DiskSpec:
+def _unit(where: str, interface: str, options: dict[str, str], taken: set[int]) -> int:
+    """The number asked for, else the first that is free."""
+    count = _UNITS[interface]
+    text = options.get("unit", options.get("index"))
+    if text is not None:
+        return parse_int(where, "unit", text, 0, count - 1)
+    free = [unit for unit in range(count) if unit not in taken]
+    if not free:
+        raise UserError(f"{where}: the board has {count} of if={interface}, and both are taken")
+    return free[0]
+
+
+def _drive(where: str, name: str, interface: str, unit: int, options: dict[str, str], snapshot: bool) -> DiskSpec:
     def flag(key: str, default: bool = False) -> bool:
         return parse_bool(where, key, options[key]) if key in options else default
 
@@ -78,6 +94,7 @@ def _drive(where: str, name: str, interface: str, options: dict[str, str], snaps
         name=name,
         path=_path(options["file"]),
         interface=interface,
+        unit=unit,
         raw="format" in options,
         readonly=flag("readonly") or flag("read-only"),
         snapshot=flag("snapshot", snapshot),
@@ -224,7 +241,8 @@ def check_disk_user(where: str, name: str | None, disks: dict[str, DiskSpec], us
         hint = did_you_mean(name, disks, f"add -drive if=none,id={name},file=FILE")
         raise UserError(f"{where}: there is no drive with id '{name}'{hint}")
     if disks[name].interface != "none":
-        raise UserError(f"{where}: '{name}' is a disk of its own already (if=virtio); add if=none to its -drive")
+        what = "a disk of its own" if disks[name].interface == "virtio" else "in a flash"
+        raise UserError(f"{where}: '{name}' is {what} already (if={disks[name].interface}); add if=none to its -drive")
     if name in users:
         raise UserError(f"{where}: the drive '{name}' is in use already by {users[name]}")
     users[name] = where

@@ -53,7 +53,8 @@ OPTIONS: tuple[Option, ...] = (
     _option("initrd", Takes.LAST, "FILE", "initial ramdisk", _BOOT, needs_kernel=True),
     _option("append", Takes.LAST, "TEXT", "kernel command line", _BOOT, needs_kernel=True),
     _option("dtb", Takes.LAST, "FILE", "device tree blob in place of the generated one", _BOOT, needs_kernel=True),
-    _option("bios", Takes.LAST, "FILE", "firmware in place of a kernel", _BOOT),
+    _option("bios", Takes.LAST, "FILE", "firmware; it finds -kernel, if there is one, in fw_cfg", _BOOT),
+    _option("fw_cfg", Takes.EACH, "[name=]NAME,file=FILE|string=TEXT", "a file in fw_cfg, for firmware to find", _BOOT),
     _option("device", Takes.EACH, "NAME[,PROP=VALUE...]", "add a device; 'help' lists them", _IO),
     _option("drive", Takes.EACH, "file=FILE[,PROP=VALUE...]", "a disk with its image; 'help' lists properties", _IO),
     _option("blockdev", Takes.EACH, "DRIVER,node-name=ID[,...]", "an image to refer to: file, raw", _IO),
@@ -85,7 +86,7 @@ BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in opt
 _ONLY_QEMU = """
     hda hdb hdc hdd cdrom sda netdev gdb s S qmp mon virtfs fsdev loadvm incoming daemonize
     pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot
-    enable-kvm no-shutdown watchdog tpmdev smbios fw_cfg pflash readconfig writeconfig singlestep
+    enable-kvm no-shutdown watchdog tpmdev smbios pflash readconfig writeconfig singlestep
 """.split()  # noqa: SIM905
 
 

@@ -1,6 +1,7 @@
 """From settings to a running machine and back: files, log, character devices, board, signals."""
 
 import dataclasses
+import sys
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -21,10 +22,12 @@ from xemu.cli.signals import ending_on_signals, prompt_handlers
 from xemu.cli.suggest import listed
 from xemu.errors import UserError
 from xemu.loader import LoadedKernel
+from xemu.loader.files import read_file
 
 if TYPE_CHECKING:
     from xemu.accel.base import Accelerator, Part, PartT, Vcpu
     from xemu.boards import DeviceConfig
+    from xemu.devices.cfi_flash import FlashConfig
     from xemu.machine import Machine
 
 
@@ -59,11 +62,15 @@ class _Images:
         self.initrd: bytes | None = None
         self.dtb: bytes | None = None
         self.firmware: bytes | None = None
+        self.kernel_file: bytes | None = None  # what firmware starts
+        self.fw_cfg: list[tuple[str, bytes]] = []
 
 
 def _load_images(settings: Settings) -> _Images:
     images = _Images()
-    if settings.kernel is not None:
+    if settings.kernel is not None and (settings.bios is not None or settings.flash[0] is not None):
+        images.kernel_file = loader.load_kernel_file(settings.kernel)
+    elif settings.kernel is not None:
         images.kernel = loader.KERNEL_LOADERS[MACHINES[settings.machine].arch](settings.kernel)
         _check_page_size(settings, images.kernel.page_size)
     if settings.initrd is not None:
@@ -71,7 +78,12 @@ def _load_images(settings: Settings) -> _Images:
     if settings.dtb is not None:
         images.dtb = loader.load_dtb(settings.dtb)
     if settings.bios is not None:
-        images.firmware = loader.load_firmware(settings.bios, virt_layout.FLASH.size)
+        images.firmware = loader.load_firmware(settings.bios, virt_layout.FLASH[0].size)
+    for spec in settings.fw_cfg:
+        if not spec.name.startswith("opt/"):
+            print(f"xemu: warning: {spec.where}: a name of one's own should begin with 'opt/'", file=sys.stderr)
+        data = spec.text.encode() if spec.path is None else read_file(f"{spec.where}:", spec.path)
+        images.fw_cfg.append((spec.name, data))
     return images
 
 
@@ -209,13 +221,28 @@ def _build(
         initrd=images.initrd,
         append=settings.append,
         dtb=images.dtb,
-        firmware=images.firmware,
+        flash=_flash_configs(settings, images.firmware, disks),
+        kernel_file=images.kernel_file,
+        fw_cfg=images.fw_cfg,
         randomness=settings.randomness,
         serial=devices.open_serial(),
         devices=_device_configs(settings.devices, devices, disks),
         rtc_offset=settings.rtc_offset,
     )
     return boards.build(settings.machine, config)
+
+
+def _flash_configs(
+    settings: Settings, firmware: bytes | None, disks: dict[str, _Disk]
+) -> "tuple[FlashConfig | None, FlashConfig | None]":
+    from xemu.devices.cfi_flash import FlashConfig
+
+    def config(name: str | None) -> FlashConfig | None:
+        disk = disks.get(name or "")
+        return FlashConfig(disk.image, disk.write_cache) if disk is not None else None
+
+    first, second = (config(name) for name in settings.flash)
+    return FlashConfig(firmware=firmware) if firmware is not None else first, second
 
 
 def _device_configs(

@@ -20,6 +20,7 @@ from xemu.cli.catalog import (
     Property,
 )
 from xemu.cli.drives import DISK_DEVICE, DiskSpec, check_disk_user, parse_disks
+from xemu.cli.firmware import FwCfgSpec, flash_images, parse_fw_cfg
 from xemu.cli.keyval import parse_bool, parse_int, parse_keyval, parse_size
 from xemu.cli.options import BY_NAME, CommandLine
 from xemu.cli.properties import check_property
@@ -61,6 +62,8 @@ class Settings:
     chardevs: dict[str, ChardevSpec] = field(default_factory=dict)
     devices: tuple[DeviceSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()
+    flash: tuple[str | None, ...] = (None, None)  # names of the disks in the two flashes
+    fw_cfg: tuple[FwCfgSpec, ...] = ()
     no_reboot: bool = False
     log_items: frozenset[str] = frozenset()
     log_file: str | None = None
@@ -72,10 +75,12 @@ def build(line: CommandLine) -> Settings:
     machine_options = _machine_options(line)
     name = machine_options.pop("type", "virt")
     kind = MACHINES[name]
-    boot = _boot_files(line, machine_options)
     chardevs = _chardevs(line)
     disks = parse_disks(line)
-    devices = _devices(line, chardevs, disks)
+    disk_users: dict[str, str] = {}
+    devices = _devices(line, chardevs, disks, disk_users)
+    flash = flash_images(machine_options, disks, disk_users)
+    boot = _boot_files(line, machine_options, flash[0])
     _check_quiet(line)
     _check_globals(line)
     engine, code_cache = _accel(line, machine_options)
@@ -93,6 +98,8 @@ def build(line: CommandLine) -> Settings:
         chardevs=chardevs,
         devices=devices,
         disks=_shared_disks(disks, devices),
+        flash=flash,
+        fw_cfg=parse_fw_cfg(line),
         no_reboot=line.has("no-reboot"),
         log_items=frozenset(log.parse_items(line.last("d") or "") if line.has("d") else ()),
         log_file=line.last("D"),
@@ -120,7 +127,7 @@ def _machine_options(line: CommandLine) -> dict[str, str]:
     return merged
 
 
-def _boot_files(line: CommandLine, machine_options: dict[str, str]) -> dict[str, str | None]:
+def _boot_files(line: CommandLine, machine_options: dict[str, str], flash: str | None) -> dict[str, str | None]:
     kernels = [*line.positional, *line.each("kernel")[-1:]]
     if len(kernels) > 1:
         raise UserError(f"'{kernels[1]}': '{kernels[0]}' is the kernel already; one machine boots one kernel")
@@ -129,13 +136,13 @@ def _boot_files(line: CommandLine, machine_options: dict[str, str]) -> dict[str,
         found[name] = line.last(name, machine_options.get(name))
     found["bios"] = line.last("bios", machine_options.get("firmware"))
     dumping = "dumpdtb" in machine_options
-    if found["bios"] is not None and found["kernel"] is not None:
-        raise UserError(f"-bios {found['bios']}: can't be combined with a kernel yet; give one of the two")
+    if found["bios"] is not None and flash is not None:
+        raise UserError(f"-bios {found['bios']}: the first flash has an image already, '{flash}'; give one of the two")
     if found["kernel"] is None and not dumping:
         for name in ("initrd", "append", "dtb"):
             if found[name] is not None and BY_NAME[name].needs_kernel:
                 raise UserError(f"-{name}: there is no kernel for it; name one with -kernel FILE")
-        if found["bios"] is None:
+        if found["bios"] is None and flash is None:
             raise UserError("no kernel to start; name one, as in: xemu -M virt -cpu cortex-a57 -nographic Image")
     return found
 
@@ -264,11 +271,12 @@ def _known_chardev(where: str, name: str, chardevs: dict[str, ChardevSpec]) -> s
     return name
 
 
-def _devices(line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[str, DiskSpec]) -> tuple[DeviceSpec, ...]:
+def _devices(
+    line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[str, DiskSpec], disk_users: dict[str, str]
+) -> tuple[DeviceSpec, ...]:
     objects = _objects(line)
     found = []
     ids: set[str] = set()
-    disk_users: dict[str, str] = {}
     buses = SerialBuses()
     for text in line.each("device"):
         options = parse_keyval("-device", text, implied="driver")

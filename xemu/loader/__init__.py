@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from xemu.loader.kernel import load_firmware, load_kernel
+from xemu.loader.kernel import load_firmware, load_kernel, load_kernel_file
 from xemu.loader.loaded import LoadedKernel
 from xemu.loader.ramdisk import load_dtb, load_initrd
 from xemu.loader.x86 import load_x86_kernel
@@ -17,5 +17,6 @@ __all__ = [
     "load_firmware",
     "load_initrd",
     "load_kernel",
+    "load_kernel_file",
     "load_x86_kernel",
 ]

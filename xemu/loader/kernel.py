@@ -39,6 +39,12 @@ def load_kernel(path: str) -> LoadedKernel:
     raise UserError(f"{where}: is packed more than {_MAX_NESTING} times over; unpack it first")
 
 
+def load_kernel_file(path: str) -> bytes:
+    """What firmware is given to start: the file itself, unpacked where it is gzip'd."""
+    data = files.read_file("kernel", path)
+    return files.unpack(f"kernel '{path}'", "gzip", data) if detect.identify(data).kind == "gzip" else data
+
+
 def load_firmware(path: str, limit: int) -> bytes:
     """Raw firmware for the board's flash of `limit` bytes."""
     data = files.read_file("firmware", path)
