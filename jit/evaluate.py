@@ -366,6 +366,7 @@ _STEP: dict[str, Callable[..., Any]] = {
     "cmpxchg": _cmpxchg,
     "rmw": _rmw,
     "fence": lambda f, v: None,
+    "relax": lambda f, v: None,
     "if": _if,
     "loop": _loop,
     "result": lambda f, v, a: f.results[v.args[0]][v.attrs["index"]],

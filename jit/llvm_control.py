@@ -58,6 +58,12 @@ def _rmw(c: FunctionText, v: Value) -> str:
     return c.let(f"atomicrmw {kind} {c.sequence(list(v.args))} seq_cst")
 
 
+def _relax(c: FunctionText, v: Value) -> None:
+    declaration, call = c.m.host.RELAX
+    c.m.need(declaration)
+    c.put(call)
+
+
 def _branch_weights(likely: bool | None) -> str:
     return "" if likely is None else ", !prof !8" if likely else ", !prof !7"
 
@@ -166,6 +172,7 @@ RULES: dict[str, Rule] = {
     "st": _st,
     "cmpxchg": _cmpxchg,
     "rmw": _rmw,
+    "relax": _relax,
     "fence": lambda c, v: c.put(f"fence {_FENCE[v.attrs['order']]}"),
     "if": _if,
     "loop": _loop,

@@ -180,6 +180,7 @@ _ROWS = [
         "read write",
         "order",
     ),
+    _op("relax", "->", "Tell the host that this loop waits for what another CPU does.", "read write"),
     # control
     _op("if", "i1 -> *", "Bodies `then` and `else`; their yields are the results.", "call", "likely"),
     _op("loop", "... -> *", "Body with carried values; repeats while its yielded condition holds.", "call"),

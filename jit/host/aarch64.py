@@ -28,6 +28,7 @@ ALIGN = ""
 FMA: str | None = None
 VECTOR_UTOF: str | None = None  # the feature that vectors of unsigned numbers convert with: always
 JUMP_SIZE = 4
+RELAX = ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)")  # yield
 BRANCH, BRANCH_BIAS = "B26", 0  # the format of a direct jump's displacement, and where it counts from
 
 

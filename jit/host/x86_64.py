@@ -25,6 +25,7 @@ VECTOR_UTOF: str | None = "avx512vl"  # the feature that vectors of unsigned 32-
 RELATIVE = {RELOC_PC32: "i", RELOC_PLT32: "i"}
 FIELDS: dict[str, Callable[[int, int], int]] = {}  # holes are whole bytes
 JUMP_SIZE = 5
+RELAX = ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()")
 BRANCH, BRANCH_BIAS = "i", 4  # the format of a direct jump's displacement, and where it counts from
 
 

@@ -11,7 +11,7 @@ from jit.codecache import CacheFull
 from targets.arm import debug, debug_points, mmu, smp, sysregs, trace
 from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
-from targets.arm.env import ENV, SLOTS, SP_INDEX
+from targets.arm.env import ENV, HOST_FUNCTIONS, SLOTS, SP_INDEX
 from targets.arm.exits import Event, Exit
 from targets.arm.models import Model
 from targets.arm.statistics import CallTimes, timed
@@ -45,8 +45,6 @@ class ArmCpu:
         self.failure: BaseException | None = None
         self.trace_blocks = False
         self._kicked = False
-        self._peers = 0
-        self.at_barrier = False  # waits for other CPUs inside a callback: runs no guest code
         self.inside = False  # in native code, callbacks from it included
         self.log: Callable[[str, str], None] = lambda item, text: None
         self.timer_changed: Callable[[], None] = lambda: None
@@ -61,8 +59,10 @@ class ArmCpu:
         self._wire()
         system.cpus.append(self)
         system.engine.concurrent = len(system.cpus) > 1
-        for cpu in system.cpus:
+        self._natives: dict[str, Any] = {}
+        for k, cpu in enumerate(system.cpus):
             cpu.set("peers", len(system.cpus) - 1)
+            _U64.from_address(system.shared.base + smp.CPUS_AT + 8 * k).value = cpu.env
 
     # -- state --------------------------------------------------------------------------------------------------------
     def get(self, name: str, index: int = 0) -> int:
@@ -98,7 +98,10 @@ class ArmCpu:
 
     def call(self, name: str, *args: int) -> int:
         """Call a runtime function natively."""
-        fn = ctypes.CFUNCTYPE(_U64, _U64, *([_U64] * len(args)))(self.system.engine.symbols[name])
+        fn = self._natives.get(name)
+        if fn is None:
+            make = ctypes.CFUNCTYPE(_U64, _U64, *([_U64] * len(args)))
+            fn = self._natives[name] = make(self.system.engine.symbols[name])
         return fn(self.env, *args)
 
     def _wire(self) -> None:
@@ -108,16 +111,18 @@ class ArmCpu:
             self.set(f"rt_{name}", symbols[name])
         for name, signature in SIGNATURES.items():
             times = self.call_times[name] = CallTimes()
-            fn = ctypes.CFUNCTYPE(*signature)(timed(self._guard(getattr(self, f"_on_{name}")), times))
+            called = timed(self._guard(getattr(self, f"_on_{name}")), times, self.env + ENV["called_at"].offset)
+            fn = ctypes.CFUNCTYPE(*signature)(called)
             self._keep.append(fn)
             self.set(f"cb_{name}", ctypes.cast(fn, ctypes.c_void_p).value or 0)
-        clock = ctypes.CDLL(None).clock_gettime
-        self.set("cb_clock_gettime", ctypes.cast(clock, ctypes.c_void_p).value or 0)
+        for name in HOST_FUNCTIONS:
+            function = ctypes.CDLL(None)[name]
+            self.set(f"cb_{name}", ctypes.cast(function, ctypes.c_void_p).value or 0)
         for name, value in (
             ("code_base", system.engine.cache.base), ("ram_base", ram.base), ("ram_size", ram.size),
             ("ram_host", ram.host), ("ram_flags", system.flags.base), ("code_lines", system.lines.base),
             ("dirs", system.directories.base), ("dir_bytes", system.dir_bytes), ("slots", self._slots.base),
-            ("empty_table", system.engine.tables.empty),
+            ("empty_table", system.engine.tables.empty), ("shared", system.shared.base),
         ):  # fmt: skip
             self.set(name, value)
 
@@ -143,8 +148,7 @@ class ArmCpu:
             self.set(name, value)
         self.set("x", x0, 0)
         mmu.init_env(self.env, self.model.pa_bits, self.model.granules)
-        self._peers = len(self.system.cpus) - 1
-        self.set("peers", self._peers)
+        self.set("peers", len(self.system.cpus) - 1)
         self.call("mode_changed")
         self.call("set_regime")
 
@@ -183,8 +187,6 @@ class ArmCpu:
             if start not in self._starts:
                 start = self._step()  # its code may be gone
             self.inside = True
-        if self._peers:
-            smp.catch_up(self)
         self._enter(self.env, start)
         self.inside = False
 
@@ -219,17 +221,15 @@ class ArmCpu:
             pc = self.get("pc")
             offset = pc & (PAGE - 1)
             self.set("pc_base", pc - offset)
-            try:
-                with system.engine.lock:
-                    number = self._physical_page(pc)
-                    if number is None:
-                        continue  # another CPU emptied the cache just now
-                    system.fetch_pc = pc
-                    page = system.code_at(number, self._mode() | STEP_MODE, offset)
-                    self._note_step(*struct.unpack_from("<I", system.read_page(number), offset))
-                    return system.engine.cache.base + page.table[offset >> 2]
-            except CacheFull:
-                system.drop_all(self)
+
+            def one(number: int, offset: int = offset) -> int:
+                page = system.code_at(self, number, self._mode() | STEP_MODE, offset)
+                self._note_step(*struct.unpack_from("<I", system.read_page(number), offset))
+                return system.engine.cache.base + page.table[offset >> 2]
+
+            code = self._with_code_page(pc, one)
+            if code:
+                return code
 
     def _note_step(self, word: int) -> None:
         if debug.is_load_exclusive(word):
@@ -238,16 +238,35 @@ class ArmCpu:
     def _translate(self) -> None:
         system = self.system
         pc = _U64.from_address(self.env + ENV.pc).value
+
+        def make(number: int) -> int:
+            page = system.code_at(self, number, self._mode(), pc & (PAGE - 1))
+            _U64.from_address(self._fetch_entry(pc) + XTLB_TABLE).value = page.address
+            return 0
+
+        self._with_code_page(pc, make)
+
+    def _with_code_page(self, pc: int, make: Callable[[int], int]) -> int:
+        """make(number of pc's physical page), with the engine's lock, once no store to the page can go unnoticed.
+
+        0 where the cache was emptied: the address is to be looked up again.
+        """
+        system, waited = self.system, 0
         try:
-            with system.engine.lock:
-                number = self._physical_page(pc)
-                if number is None:
-                    return  # another CPU emptied the cache just now: look the address up again
-                system.fetch_pc = pc
-                page = system.code_at(number, self._mode(), pc & (PAGE - 1))
-                _U64.from_address(self._fetch_entry(pc) + XTLB_TABLE).value = page.address
+            while True:
+                with system.engine.lock:
+                    number = self._physical_page(pc)
+                    if number is None:
+                        return 0
+                    upto = system.guard(self, number, waited)
+                    if not upto:
+                        system.fetch_pc = pc
+                        return make(number)
+                self.call("await_peers", upto)  # without the lock, which they may need before they come to a block head
+                waited = upto
         except CacheFull:
             system.drop_all(self)
+            return 0
 
     def _physical_page(self, pc: int) -> int | None:
         """Number of the physical page of pc by the exec TLB; None where that does not have it."""
@@ -300,9 +319,6 @@ class ArmCpu:
         if level:
             self.attend()
 
-    def protect_page(self, address: int) -> None:
-        self.call("protect_page", address)
-
     def forget_code(self) -> None:
         """All translations are gone: no exec-TLB entry may name one."""
         self.call("fetch_flush")
@@ -335,14 +351,12 @@ class ArmCpu:
     def _on_event(self, _env: int, kind: int, value: int) -> None:
         if kind == Event.TIMER:
             self.timer_changed()
-        elif kind == Event.BROADCAST_TLBI:
-            smp.broadcast_tlbi(self)
         elif kind == Event.DEBUG:
             self._breakpoints_changed()
         elif kind == Event.SEND_EVENT:
             for cpu in self.system.cpus:
-                cpu.set("event_register", 1)
-                cpu.wake()
+                if cpu.get("asleep"):
+                    cpu.wake()
         elif told := trace.describe(self, kind, value):
             self.log(*told)
 

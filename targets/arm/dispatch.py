@@ -134,6 +134,8 @@ def link() -> Function:
 def enter() -> Function:
     """The C function that runs guest code: (env, address of code).  FP modes and flags move in and out."""
     b = Builder("enter", args=(PTR,))
+    several = b.ldenv(ENV.peers, I32).ne(0)
+    b.when(several, lambda: b.call("come_in"))
     b.op("fp_set_round", (b.ldenv(ENV.fpcr, I64).lshr(22) & 3).trunc(I32))
     b.op("fp_set_flags", b.ldenv(ENV.fpsr, I64).trunc(I32) & 31)
     b.op("run_code", b.args[0])
@@ -141,6 +143,7 @@ def enter() -> Function:
     b.stenv(ENV.fpsr, (b.ldenv(ENV.fpsr, I64) & 0x80) | flags.zext(I64))
     b.op("fp_set_flags", b.const(0, I32))
     b.op("fp_set_round", b.const(0, I32))
+    b.when(several, lambda: b.call("go_out"))
     b.ret()
     return b.function
 

@@ -19,8 +19,9 @@ CONTINUATIONS = (
 )  # fmt: skip
 FUNCTIONS = (
     "slow_load", "slow_store", "slow_probe", "load_elements", "store_elements", "fetch_fill", "set_regime",
-    "address_translate", "probe_address", "code_maintain", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid",
-    "regime_changed", "set_privilege", "mode_changed", "breakpoint_hit", "debug_changed",
+    "address_translate", "probe_address", "note_write", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid",
+    "regime_changed", "set_privilege", "mode_changed", "breakpoint_hit", "debug_changed", "request", "catch_up",
+    "maintenance_done", "send_event", "wait_for_event",
 )  # fmt: skip
 _F4 = ("f32", "f64", "v4f32", "v2f64")
 # targets/arm/fp_runtime.py: those that stencils call
@@ -34,9 +35,10 @@ FP_FUNCTIONS = (
     *(f"fp_{op}_{t}" for t in ("f32", "f64") for op in ("fmulx", "frecps", "frsqrts", "frecpe", "frsqrte", "frecpx")),
 )  # fmt: skip
 FUNCTIONS += FP_FUNCTIONS + softfma.NAMES
-# C functions of the vCPU that native code may call: rare things, and the host clock.
+# C functions that native code may call: the vCPU's, for rare things, and those of the host's C library.
+HOST_FUNCTIONS = ("clock_gettime", "sched_yield", "usleep")
 CALLBACKS = (
-    "clock_gettime",
+    *HOST_FUNCTIONS,
     "mmio_read",
     "mmio_write",
     "sysreg_read",
@@ -75,9 +77,14 @@ _ROWS = [
     ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
     ("trace", I32, 1),  # what is reported through callback `event`: targets/arm/trace.py
     ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
-    ("flush_asked", I32, 1),  # counts TLB flushes that other CPUs asked for, and those that were done: see smp.py
-    ("flush_done", I32, 1),
-    ("peers", I32, 1),  # how many other CPUs the machine has: TLBI of the inner shareable domain goes to them
+    ("wfe_naps", I32, 1),  # how often WFE slept without an event
+    # several CPUs: see smp.py
+    ("peers", I32, 1),  # how many others the machine has; 0: all else here is unused
+    ("running", I32, 1),  # 1: in native code, callbacks from it included
+    ("asleep", I32, 1),  # 1: the machine lets this CPU sleep in WFE
+    ("shared", PTR, 1),  # memory that the CPUs share
+    ("log_done", I64, 1),  # how much of the log of requests has been applied
+    ("log_issued", I64, 1),  # not 0: DSB has to wait until all CPUs have applied so much of it
     # software step: an instruction is being stepped; ISV and EX of the next step exception's syndrome
     ("stepping", I32, 1),
     ("step_iss", I32, 1),
@@ -129,6 +136,7 @@ _ROWS = [
     ("slot_used", I64, 16),
     ("slot_large", I64, 32),
     ("timespec", I64, 2),
+    ("called_at", I64, 2),  # the host's clock when native code called back last
     ("trace_more", I64, 2),  # what a report has beside its value
     # counters for -d stats
     ("n_tlb_miss", I64, 1),

@@ -214,8 +214,7 @@ def _attention(b: Builder) -> None:
     The exchange comes first: whoever sets a line or a request after it sets attn again.
     """
     b.rmw("xchg", b.ptradd(b.env(), ENV.attn), b.const(0, I32))
-    asked = b.ldenv(ENV.flush_asked, I32)
-    b.when(asked.ne(b.ldenv(ENV.flush_done, I32)), lambda: _flush(b, asked), likely=False)
+    b.when(b.ldenv(ENV.peers, I32).ne(0), lambda: _drop(b.call("catch_up")))
     pending = debug.step_exception_pending(b)
     b.when(debug.step_active(b), lambda: set_word(b, "attn", 1), likely=False)
     b.when(b.ldenv(ENV.stop_request, I32).ne(0), lambda: _stop(b), likely=False)
@@ -226,13 +225,6 @@ def _attention(b: Builder) -> None:
     b.leave_if((lines & 1).ne(0) & (daif & DAIF_I).eq(0), "take_irq")
     b.when(debug.step_active(b), lambda: _step(b), likely=False)
     b.goto("lookup")
-
-
-def _flush(b: Builder, asked: Value) -> None:
-    """TLB maintenance of another CPU, which waits for the second store (targets/arm/smp.py)."""
-    b.call("tlbi_all")
-    b.fence()
-    b.stenv(ENV.flush_done, asked)
 
 
 def _stop(b: Builder) -> None:

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     TRANSLATE = 1  # no code for env.pc in the present mode
     STOP = 2  # env.stop_request was set: look at the machine's state
     WFI = 3  # wait for an interrupt line (env.irq_lines), masked or not
-    WFE = 4  # wait for an event: as WFI, but SEV of another CPU ends it too
+    WFE = 4  # wait for an event: as WFI, but SEV of another CPU ends it too; only where that takes long (smp.py)
     HYPERCALL = 5  # HVC: x0..x3 in, x0 out; the immediate is in env.fault_esr bits 15..0
     EVENT = 6  # a callback asks for the machine's attention (timers were programmed)
     CACHE_FULL = 7  # no room for more code
@@ -27,8 +27,7 @@ class Event(IntEnum):
 
     EXCEPTION = 1  # * taken: value = vector offset & 0x180; ELR, SPSR, ESR, FAR are set
     UNKNOWN_REGISTER = 2  # * MRS or MSR of an unknown register; value = ISS of exception class 0x18
-    SEND_EVENT = 3  # SEV: set event_register of every CPU, end their WFE
-    BROADCAST_TLBI = 4  # value = tlbi kind | asid << 8 in `scratch`: the other CPUs of the machine must do it too
+    SEND_EVENT = 3  # SEV: end the sleep of CPUs in WFE
     TIMER = 5  # a timer was programmed: GenericTimers.update() and deadline()
     DEBUG = 6  # breakpoints, watchpoints or what enables them changed
     MMU = 7  # * value = targets.arm.trace.Mmu

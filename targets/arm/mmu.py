@@ -5,7 +5,6 @@
     slow_probe(va, desc)      0: env.scratch holds a host pointer to memory that may be read and written
     probe_address(va, desc)   0: env.access_pa is the physical address; for cache maintenance
     fetch_fill(pc)            0: the exec TLB has pc's page.  env.pc loses an address tag
-    code_maintain(va)         IC IVAU, where there are several CPUs
     address_translate(va, kind)   AT: sets PAR_EL1.  1: a fault to be taken (external abort on the walk)
     regime_changed()          after a change of SCTLR_EL1, TCR_EL1 or MAIR_EL1
     set_regime(), set_privilege(), tlbi_*(), protect_page(), fetch_flush()     see targets/arm/tlb.py
@@ -116,17 +115,6 @@ def probe_address() -> Function:
     return b.function
 
 
-def code_maintain() -> Function:
-    """IC IVAU (va) where there are several CPUs: a store may have raced with another's translation, so tell again."""
-    b = Builder("code_maintain", args=(I64,))
-    walked = b.call("walk", b.args[0], type=I64)
-    line = ((walked & w.PA_MASK) | (b.args[0] & 0xFC0)) - get(b, "ram_base")
-    here = walked.sge(0) & line.ult(get(b, "ram_size"))
-    b.when(here, lambda: run(b, "note_write", b.ptradd(get(b, "ram_host"), line), b.const(64)))
-    b.ret()
-    return b.function
-
-
 def address_translate() -> Function:
     b = Builder("address_translate", ret=I64, args=(I64, I64))
     va, kind = b.args
@@ -177,7 +165,7 @@ def regime_changed() -> Function:
 
 def functions() -> list[Function]:
     """The runtime functions of the MMU; watch_check is a stand-in that another file's may replace."""
-    rare = cold(f() for f in (probe_address, code_maintain, address_translate, regime_changed))
+    rare = cold(f() for f in (probe_address, address_translate, regime_changed))
     return [*w.functions(), *tlb.functions(), *slow_access.functions(), *rare, fetch_fill()]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,15 +24,20 @@ class ReferenceCpu(ArmCpu):
         self._decoded: dict[tuple[int, int, bool], Any] = {}
         super().__init__(system, bus, index, model)
         callbacks: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_on_{name}") for name in SIGNATURES}
-        callbacks["clock_gettime"] = _clock_gettime
+        callbacks |= {"clock_gettime": _clock_gettime, "sched_yield": _sched_yield, "usleep": _usleep}
         self.evaluator = Evaluator(self.env, self._functions, callbacks)
 
     def run(self) -> Exit:
         fp = self.evaluator.fp
         fp.rounding, fp.flags = (self.get("fpcr") >> 22) & 3, self.get("fpsr") & 31
+        several = self.get("peers") != 0
+        if several:
+            self.call("come_in")
         try:
             return self._run()
         finally:
+            if several:
+                self.call("go_out")
             self.set("fpsr", (self.get("fpsr") & 0x80) | fp.flags)
 
     def _run(self) -> Exit:
@@ -104,6 +111,16 @@ class ReferenceCpu(ArmCpu):
 
     def call(self, name: str, *args: int) -> int:
         return self.evaluator.call(name, *args) or 0
+
+
+def _sched_yield() -> int:
+    os.sched_yield()
+    return 0
+
+
+def _usleep(us: int) -> int:
+    time.sleep(us / 1e6)
+    return 0
 
 
 def _clock_gettime(clock: int, where: int) -> int:

@@ -140,29 +140,8 @@ def _fill(b: Builder, va: Value, desc: Value, at: Value, walked: Value) -> None:
     b.st(b.ptradd(at, ADDEND), b.ptradd(host, 0 - tag))
     b.st(b.ptradd(at, PAGE_INFO), page | info)
     report_mmu(b, Mmu.DATA, va, walked)
-    b.when(get(b, "peers").ne(0), lambda: run(b, "recheck_code", at), likely=False)
     b.when(walked.uge(tlb.SIZE_2M), lambda: run(b, "note_block", va, walked), likely=False)
     tlb.note_low_global(b, va, walked)
-
-
-def recheck_code() -> Function:
-    """Another CPU may have flagged the page of a new entry as code, and looked through this TLB, in between."""
-    b = Builder("recheck_code", args=(PTR,))
-    (at,) = b.args
-    b.fence()
-    info, tag = b.ld(b.ptradd(at, PAGE_INFO), I64), b.ld(b.ptradd(at, TAG_WRITE), I64)
-    in_ram = ((info & PAGE_MASK) - get(b, "ram_base")).ult(get(b, "ram_size"))
-
-    def look() -> None:
-        def slow() -> None:
-            b.st(b.ptradd(at, TAG_WRITE), tag | SLOW)
-            b.st(b.ptradd(at, PAGE_INFO), info | CODE)
-
-        b.when(_holds_code(b, info & PAGE_MASK), slow)
-
-    b.when(in_ram & tag.ne(-1), look)
-    b.ret()
-    return b.function
 
 
 def data_page() -> Function:
@@ -332,7 +311,12 @@ def copy() -> Function:
 
 
 def note_write() -> Function:
-    """A store of `size` bytes to a host address went, or goes, past the TLB: tell where the page holds code."""
+    """A store of `size` bytes to a host address went past the TLB: tell where the page holds code.
+
+    None is missed that another CPU's translation did not see.  A page that is no code page yet becomes one only when
+    all CPUs that might still store to it directly have come to a block head.  In one that is, the translation marks all
+    lines before it reads the page, and here the store comes before the look at the lines.
+    """
     b = Builder("note_write", args=(PTR, I64))
     host, size = b.args
     offset = address(b, host) - address(b, get(b, "ram_host"))
@@ -342,6 +326,7 @@ def note_write() -> Function:
         guarded_callback(b, "code_write", offset + get(b, "ram_base"), size)
 
     def look() -> None:
+        b.fence()
         lines = get(b, "code_lines")
 
         def marked() -> Value:
@@ -397,7 +382,7 @@ def _device(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value
 def _slow_probe(b: Builder, va: Value, desc: Value) -> Value:
     """ATOMIC (exclusive stores, atomics): naturally aligned.  Without: DC ZVA, which clears ZVA_SIZE bytes around va.
 
-    Gives the address of the aligned `size` bytes that va is in.
+    Gives the address of the aligned `size` bytes that va is in.  Whoever then writes there calls note_write.
     """
     size = _size(desc)
     zero = ~has(desc, ATOMIC)
@@ -407,8 +392,6 @@ def _slow_probe(b: Builder, va: Value, desc: Value) -> Value:
 
         def found() -> Value:
             b.stenv(ENV.scratch, b.ptradd(host, 0 - b.select(zero, va & (size - 1), b.const(0))))
-            into_block = b.select(zero, va & (ZVA_SIZE - 1), b.const(0))
-            run(b, "note_write", b.ptradd(host, 0 - into_block), b.select(zero, b.const(ZVA_SIZE), size))
             return b.const(0)
 
         def none() -> Value:
@@ -444,7 +427,6 @@ def functions() -> list[Function]:
         data_fault_at(),
         _function("access_device", _device, *piece),
         _function("access_across", _across, *access),
-        recheck_code(),
         _function("slow_probe", _slow_probe, *access),
         watch_check(),
         watched_page(),

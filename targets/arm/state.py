@@ -8,6 +8,8 @@ from jit.ir import Builder, Function, Value
 from jit.types import I1, I32, I64, PTR, VOID, Type
 from targets.arm.env import CALLBACK_AT, ENV
 
+CLOCK_MONOTONIC = 1
+
 
 def get(b: Builder, name: str, index: int = 0) -> Value:
     """Field `name` of the CPU state in its own type."""
@@ -59,7 +61,10 @@ def guarded_callback(b: Builder, name: str, *args: Value, type: Type = VOID) -> 
 
     While guest code runs, the host's floating-point control register holds the guest's rounding mode and its cumulative
     flags.  Python's own arithmetic wants rounding to nearest and sets flags: both are put back behind the call.
+    env.called_at tells the statistics how long Python's lock was waited for.
     """
+    spec = b.ptradd(b.env(), ENV["called_at"].offset)
+    b.callback("clock_gettime", CALLBACK_AT["clock_gettime"], b.const(CLOCK_MONOTONIC, I32), spec, type=I32)
     flags = b.op("fp_flags", type=I32)
     b.op("fp_set_round", b.const(0, I32), type=VOID)
     out = b.callback(name, CALLBACK_AT[name], *args, type=type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ class CallTimes:
     def __init__(self) -> None:
         self.buckets = [0] * 64
         self.total = 0
+        self.waits: CallTimes | None = None  # for Python's lock, before each call
 
     def add(self, ns: int) -> None:
         self.buckets[ns.bit_length()] += 1
@@ -38,11 +40,14 @@ class CallTimes:
         return 0
 
 
-def timed(fn: Callable[..., Any], times: CallTimes) -> Callable[..., Any]:
-    """`fn`, measured."""
+def timed(fn: Callable[..., Any], times: CallTimes, called_at: int) -> Callable[..., Any]:
+    """`fn`, measured, and how long it waited for Python's lock: since the time at host address `called_at`."""
+    called = (ctypes.c_int64 * 2).from_address(called_at)
+    waits = times.waits = CallTimes()
 
     def call(*args: Any) -> Any:
-        start = perf_counter_ns()
+        start = perf_counter_ns()  # the same clock
+        waits.add(max(0, start - called[0] * 1_000_000_000 - called[1]))
         try:
             return fn(*args)
         finally:
@@ -84,8 +89,12 @@ def _cpu_lines(cpu: ArmCpu) -> list[str]:
             lines.append(f"  exit {reason.name.lower():<15} {cpu.exits[reason]}")
     for name, times in cpu.call_times.items():
         if times.count:
-            lines.append(
-                f"  callback {name:<11} {times.count}, mean {times.total / times.count / 1000:.1f} us,"
-                f" 99 % within {times.percentile(0.99) / 1000:.1f} us"
-            )
+            lines.append(f"  callback {name:<11} {times.count}, {_times(times)}")
+            if times.waits is not None:
+                lines.append(f"    waited for Python's lock: {_times(times.waits)}")
     return lines
+
+
+def _times(times: CallTimes) -> str:
+    mean, most = times.total / times.count / 1000, times.percentile(0.99) / 1000
+    return f"mean {mean:.1f} us, 99 % within {most:.1f} us"

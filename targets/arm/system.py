@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from jit.baseline import Baseline, CodePage
 from jit.codecache import CacheFull, CodeCache
 from jit.ir import Function
-from targets.arm import access, debug_points, dispatch, exceptions, fp, mmu
+from targets.arm import access, debug_points, dispatch, exceptions, fp, mmu, smp
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
 from targets.arm.env import SLOTS
@@ -52,7 +52,8 @@ class MainRam:
 
 def runtime_functions() -> list[Function]:
     """All runtime functions, in IR."""
-    rooms = (dispatch, access, mmu, exceptions, fp, debug_points)  # the last one's watchpoints replace mmu's stand-ins
+    # the last one's watchpoints replace mmu's stand-ins
+    rooms = (dispatch, access, mmu, smp, exceptions, fp, debug_points)
     return list({f.name: f for room in rooms for f in room.functions()}.values())
 
 
@@ -93,7 +94,9 @@ class System:
             self.frontend, SLOTS, runtime_functions(), dispatch.poll(), dispatch.link(), self.read_page,
             CodeCache(cache_size), self.inserts.values(), machine,
         )  # fmt: skip
+        self.shared = Arena(smp.SIZE)
         self.cpus: list[Any] = []
+        self._guards: dict[int, int] = {}  # pages that are not yet safe from unnoticed stores: see guard
         self.fetch_pc = 0  # what code_at is called for: virtual, for the debug log alone
         self.told: set[Any] = set()  # what the debug log says only once
         self.rom_hosts: dict[int, int] = {}  # host addresses of code pages outside the main RAM
@@ -113,10 +116,33 @@ class System:
         index = number - self.ram.base // PAGE
         return index if 0 <= index < self.ram.size // PAGE else None
 
-    def code_at(self, number: int, mode: int, offset: int) -> CodePage:
-        """The code page of a physical page in a mode, with code at this offset.  Callers hold the engine's lock.
+    def guard(self, by: Any, number: int, waited: int) -> int:
+        """See to it that stores to a page are noticed, which CPU `by` is going to translate from.  Locked as code_at.
 
-        CacheFull: none of what was to be made is there; drop_all() once the lock is free again.
+        0 where they are; else what to give to await_peers, without the lock, and then here as `waited`.
+        """
+        index = self._index(number)
+        if index is None:
+            return 0
+        flag = ctypes.c_uint8.from_address(self.flags.base + index)
+        if not flag.value & CODE_FLAG:
+            flag.value |= CODE_FLAG
+            if len(self.cpus) == 1:
+                by.call("protect_page", number * PAGE)
+                return 0
+            upto = self._guards[number] = by.call("request", smp.PROTECT, number * PAGE)
+            by.call("catch_up")
+            return upto
+        upto = self._guards.get(number, 0)
+        if upto and upto == waited:
+            del self._guards[number]
+            return 0
+        return upto
+
+    def code_at(self, by: Any, number: int, mode: int, offset: int) -> CodePage:
+        """The code page of a guarded physical page in a mode, with code at this offset.
+
+        Callers hold the engine's lock.  CacheFull: none of what was to be made is there; drop_all() once it is free.
         """
         engine = self.engine
         page = engine.pages.get((number, mode))
@@ -130,24 +156,17 @@ class System:
             if index is None:
                 engine.translate(page, offset)
             else:
-                self._translate(page, offset, index)
+                self._translate(by, page, offset, index)
         return page
 
-    def _translate(self, page: CodePage, offset: int, index: int) -> None:
+    def _translate(self, by: Any, page: CodePage, offset: int, index: int) -> None:
         """Translate, with stores to any part of the page being noticed meanwhile."""
         lines = ctypes.c_uint64.from_address(self.lines.base + index * 8)
         before, lines.value = lines.value, (1 << 64) - 1
-        self._protect(page.number, index)
+        if len(self.cpus) > 1:
+            by.call("host_fence")  # see note_write
         end = self.engine.translate(page, offset)
         lines.value = before | (2 << (end - 1 >> 6)) - (1 << (offset >> 6))
-
-    def _protect(self, number: int, index: int) -> None:
-        """Stores to the page take the slow path, and tell `written` where they hit one of its lines of code."""
-        flag = ctypes.c_uint8.from_address(self.flags.base + index)
-        if not flag.value & CODE_FLAG:
-            flag.value |= CODE_FLAG
-            for cpu in self.cpus:
-                cpu.protect_page(number * PAGE)
 
     def _unprotect(self, index: int) -> None:
         """The page has no translations left.  The CPUs' TLBs find out at the next store."""
@@ -193,6 +212,7 @@ class System:
 
     def _empty(self) -> None:
         self.engine.clear()
+        self._guards.clear()
         for arena in (self.directories, self.flags, self.lines):
             arena.clear()
         for cpu in self.cpus:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from jit.ir import Builder, Value
 from jit.types import I32, I64
 from targets.arm.env import CALLBACK_AT, ENV
+from targets.arm.state import CLOCK_MONOTONIC
 
 FREQUENCY = 62_500_000
 NS_SHIFT = 4  # 1e9 / FREQUENCY = 16
-CLOCK_MONOTONIC = 1
 ENABLE, IMASK, ISTATUS = 1, 2, 4
 FAR_AWAY = 1 << 62  # ns: as good as never, and still a time that the host takes
 

@@ -18,7 +18,7 @@ from targets.arm.system import Bus, System
 RET = 0xD65F_03C0
 AT = 0x10_0000  # nothing of this process is mapped this low: return address, callbacks, stack
 RETURN, CALLBACKS, STACK_SIZE = AT, AT + 0x100, 1 << 20
-NAMES = (*SIGNATURES, "clock_gettime")
+NAMES = (*SIGNATURES, "clock_gettime")  # the other host functions are for machines of several CPUs
 
 
 class Aarch64Cpu(ArmCpu):

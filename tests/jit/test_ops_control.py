@@ -18,8 +18,8 @@ from tests.jit.native import Memory, Native
 SIZE = 1024
 # What this file tests; all other ops are in cases made from the table
 OPS_HERE = """
-    arg env hole ptradd ptrtoint ld st cmpxchg rmw fence if loop result carried call callback run_code leave
-    next goto branch goto_ptr
+    arg env hole ptradd ptrtoint ld st cmpxchg rmw fence relax if loop result carried call callback run_code
+    leave next goto branch goto_ptr
 """
 
 
@@ -66,6 +66,7 @@ def test_ordered_accesses(t: Type) -> None:
     x = b.ld(b.ptradd(b.env(), 64), t, "acquire")
     for order in ("full", "acquire", "release"):
         b.fence(order)
+    b.op("relax")
     b.st(b.ptradd(b.env(), 128), x, "release")
     b.ret()
     both([b.function])

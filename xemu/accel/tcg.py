@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 SWITCH_INTERVAL = 50e-6  # s
-WFE_PAUSE = 50e-6  # s
+WFE_PAUSE, WFE_LONGEST = 50e-6, 5e-3  # s; for each time that WFE found no event, and at most
 
 
 class MachineBus:
@@ -198,8 +198,11 @@ class TcgVcpu:
             self._wait(self.cpu.interrupt_waits)
         elif reason == Exit.WFE:
             # events that nobody sends (another CPU's store to what this one waits for, the timer's event stream) are
-            # not seen: look again soon, as a CPU may that wakes for no reason
-            self._wait(self.cpu.event_waits, WFE_PAUSE)
+            # not seen: look again after a while, as a CPU may that wakes for no reason
+            self.cpu.set("asleep", 1)
+            self._wait(self.cpu.event_waits, min(WFE_PAUSE * self.cpu.get("wfe_naps"), WFE_LONGEST))
+            self.cpu.set("asleep", 0)
+            self.cpu.set("event_register", 0)
 
     def _hypercall(self) -> None:
         regs = [self.cpu.get("x", k) for k in range(4)]

@@ -319,6 +319,11 @@ class A64(Builder):
         """Host address of `size` bytes at va to read, modify and write; va must be aligned to size, else it faults."""
         return access.host_pointer(self, va, size, read_too=True)
 
+    def wrote(self, host: Value, size: int) -> None:
+        """Behind a write to what host_pointer gave: on its slow path there may be code that the write changed."""
+        if self.paths != "fast":
+            self.call("note_write", host, self.const(size))
+
 
 def lift(row: Row, shape: tuple[int, ...], mode: Mode, near: bool = True) -> A64:
     """Build the stencil of one shape of a row, and its slow path where it has one."""

@@ -36,6 +36,7 @@ def read_modify_write(b: A64, i: Insn, *, kind: str, bits: int) -> None:
     operand = b.X(i.Rs, t)
     host = b.host_pointer(base(b, i), t.bytes)
     old = b.rmw("and", host, ~operand) if kind == "clr" else b.rmw(kind, host, operand)
+    b.wrote(host, t.bytes)
     b.set_X(i.Rt, old)
 
 
@@ -43,7 +44,10 @@ def compare_and_swap(b: A64, i: Insn, *, bits: int) -> None:
     """CAS: Rs is compared with memory and gets the old value; it must be writable even if the comparison fails."""
     t = _type(i, bits)
     expected, new = b.X(i.Rs, t), b.X(i.Rt, t)
-    b.set_X(i.Rs, b.cmpxchg(b.host_pointer(base(b, i), t.bytes), expected, new))
+    host = b.host_pointer(base(b, i), t.bytes)
+    old = b.cmpxchg(host, expected, new)
+    b.wrote(host, t.bytes)
+    b.set_X(i.Rs, old)
 
 
 def compare_and_swap_pair(b: A64, i: Insn) -> None:
@@ -56,7 +60,9 @@ def compare_and_swap_pair(b: A64, i: Insn) -> None:
         return low | (high << t.bits)
 
     expected, new = both("Rs"), both("Rt")
-    old = b.cmpxchg(b.host_pointer(base(b, i), wide.bytes), expected, new)
+    host = b.host_pointer(base(b, i), wide.bytes)
+    old = b.cmpxchg(host, expected, new)
+    b.wrote(host, wide.bytes)
     b.set_X(i.Rs, old.trunc(t))
     b.set_X(i.Rs + 1, old.lshr(t.bits).trunc(t))
 

@@ -60,7 +60,9 @@ def store_exclusive(b: A64, i: Insn, *, bits: int = 0, pair: bool = False, order
 
     def attempt() -> Value:
         expected = b.ldenv(ENV.excl_value, new.type)
-        old = b.cmpxchg(access.host_pointer(b, va, size), expected, new)
+        host = access.host_pointer(b, va, size)
+        old = b.cmpxchg(host, expected, new)
+        b.wrote(host, size)
         return old.ne(expected).zext(I64)
 
     status = b.cond(monitored, attempt, lambda: b.const(1))

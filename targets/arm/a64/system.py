@@ -16,8 +16,9 @@ from targets.arm import sysreg_effects as fx
 from targets.arm.a64.lift import A64, Insn
 from targets.arm.a64.row import Row, row
 from targets.arm.env import ENV
-from targets.arm.exceptions import NO_ADDRESS, bank_stack_pointer, byte, event, set_byte
+from targets.arm.exceptions import NO_ADDRESS, bank_stack_pointer, byte, set_byte
 from targets.arm.exits import Event, Exit
+from targets.arm.smp import TLBI_KINDS
 from targets.arm.state import get, put
 from targets.arm.sysregs import BY_KEY, MASK64, SYSREGS, SysReg
 
@@ -240,18 +241,17 @@ def wait_for_event(b: A64, i: Insn) -> None:
     def no_event() -> None:
         if i.mode.el == 0:
             trap_el0(b, fx.sctlr_clear(SCTLR_NTWE)(b, False), EC_WFX << 26 | IL | ALWAYS | 1)
-        _wait(b, Exit.WFE)
+        asleep = b.call("wait_for_event", type=I64)
+        b.when(asleep.ne(0), lambda: _wait(b, Exit.WFE), likely=False)
 
-    event_register = get(b, "event_register")
-    put(b, "event_register", 0)
-    b.when(event_register.eq(0), no_event)
+    b.cond(get(b, "event_register").eq(0), no_event, lambda: put(b, "event_register", 0))
     b.sync()
 
 
 def send_event(b: A64, i: Insn, *, local: bool) -> None:
     put(b, "event_register", 1)
     if not local:
-        b.when(get(b, "peers").ne(0), lambda: event(b, Event.SEND_EVENT), likely=False)
+        b.when(get(b, "peers").ne(0), lambda: b.call("send_event"), likely=False)
 
 
 def clear_exclusive(b: A64, i: Insn) -> None:
@@ -259,8 +259,22 @@ def clear_exclusive(b: A64, i: Insn) -> None:
 
 
 def memory_barrier(b: A64, i: Insn) -> None:
-    """DSB and DMB by their kinds below."""
+    """DMB by its kinds below."""
     b.fence(("full", "acquire", "release")[i.CRm])
+
+
+def synchronization_barrier(b: A64, i: Insn) -> None:
+    """DSB: as DMB, and TLB maintenance is complete on all CPUs."""
+    kind = ("full", "acquire")[i.CRm]
+
+    def wait() -> None:
+        b.fence()
+        b.call("maintenance_done")
+
+    def probe() -> tuple[Value, Callable[[], None]]:
+        return get(b, "log_issued").eq(0), lambda: b.fence(kind)
+
+    b.either(probe, wait)
 
 
 def _dmb_kind(crm: int) -> int:
@@ -322,6 +336,7 @@ def data_cache_zero(b: A64, i: Insn) -> None:
     zero = b.const(0, vec(16, I8))
     for at in range(0, ZVA_SIZE, 16):
         b.st(b.ptradd(host, at), zero)
+    b.wrote(host, ZVA_SIZE)
 
 
 def privileged_nothing(b: A64, i: Insn) -> None:
@@ -333,12 +348,8 @@ def privileged_nothing(b: A64, i: Insn) -> None:
 
 
 def instruction_cache_va(b: A64, i: Insn) -> None:
-    """IC IVAU: stores drop translated code by themselves, and what is left is to look for new code.
-
-    But a store may go to a page while another CPU is just finding out that there is code in it.
-    """
+    """IC IVAU: stores drop translated code by themselves, and what is left is to look for new code."""
     _system_trap(b, i, SCTLR_UCI)
-    b.when(get(b, "peers").ne(0), lambda: b.call("code_maintain", b.X(i.Rt)), likely=False)
     b.sync()
 
 
@@ -358,22 +369,18 @@ def tlb_maintenance(b: A64, i: Insn, *, what: str, broadcast: bool) -> None:
     operand = b.X(i.Rt)
     va, asid = (operand << 20).ashr(8), operand.lshr(48)
     args = {"tlbi_all": (), "tlbi_asid": (asid,), "tlbi_va": (va, asid), "tlbi_va_all_asid": (va,)}[what]
-    b.call(what, *args)
+
+    def here() -> None:
+        b.call(what, *args)
+
+    def everywhere() -> None:
+        b.call("request", b.const(TLBI_KINDS.index(what)), operand, type=I64)
+        b.call("catch_up")
+
     if broadcast:
-        other_cpus(b, what, operand)
-
-
-TLBI_KINDS = ("tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid")
-
-
-def other_cpus(b: A64, what: str, operand: Value) -> None:
-    """The inner shareable forms reach every CPU of the machine: Python does it, where there is more than one."""
-
-    def tell() -> None:
-        b.stenv(ENV.scratch, operand)
-        event(b, Event.BROADCAST_TLBI, TLBI_KINDS.index(what))
-
-    b.when(get(b, "peers").ne(0), tell, likely=False)
+        b.cond(get(b, "peers").eq(0), here, everywhere)
+    else:
+        here()
 
 
 def _sys(name: str, op1: str, crn: str, crm: str, op2: str, lift: Any, **more: Any) -> Row:
@@ -417,7 +424,7 @@ ROWS = [
     _hint("SEVL", "0000", "101", send_event, local=True),
     _hint("HINT", "CRm", "op2", nop, holes="CRm op2", oracle="unicorn", capstone=_HINTS),
     _barrier("CLREX", "010", clear_exclusive, holes="CRm"),
-    _barrier("DSB", "100", memory_barrier, oracle="unicorn", shape_of={"CRm": _dsb_kind}, capstone=_DSB),
+    _barrier("DSB", "100", synchronization_barrier, oracle="unicorn", shape_of={"CRm": _dsb_kind}, capstone=_DSB),
     _barrier("DMB", "101", memory_barrier, oracle="unicorn", shape_of={"CRm": _dmb_kind}),
     _barrier("ISB", "110", instruction_barrier, holes="CRm", ends="sync"),
     _immediate("SPSel", "000", "101", stack_select),
