@@ -23,7 +23,8 @@ from jit.frontend import Decoded, Frontend
 from jit.host import host_module
 from jit.ir import Function
 from jit.piece import LoadError, Piece, Writer, fill, writer
-from jit.stencil import compile_functions
+from jit.store import Store
+from jit.store_pieces import PieceStore, key_text
 
 PAGE = 4096
 MAX_BLOCK = 64  # instructions translated at a time: beyond a branch what follows may never run
@@ -89,6 +90,7 @@ class Stats:
     words: int = 0
     shapes: set[Any] = field(default_factory=set)
     stencils: int = 0
+    stored_stencils: int = 0  # of these, from the store
     flushes: int = 0
     invalidated: int = 0
     compile_ns: int = 0  # in LLVM
@@ -126,15 +128,17 @@ class Baseline:
         self,
         frontend: Frontend,
         slots: Mapping[str, int],
-        runtime: Iterable[Function],
-        poll: Function,
-        link: Function,
+        runtime: Callable[[], Iterable[Function]],
+        inserts: Callable[[], Iterable[Function]],
         read_page: Callable[[int], bytes],
         cache: CodeCache | None = None,
-        inserts: Iterable[Function] = (),
         machine: str | None = None,
+        store: Store | None = None,
     ) -> None:
-        """machine: the host architecture, where it is not this one."""
+        """runtime: makes the runtime functions.  inserts: makes `poll`, `link` and what `Decoded.before` names.
+
+        machine: the host architecture, where it is not this one.  store: has pieces of earlier runs of this host.
+        """
         self.frontend, self.slots, self.machine = frontend, slots, machine
         self.host: ModuleType = host_module(machine)
         self._branch = writer(self.host.BRANCH)[0]
@@ -157,12 +161,11 @@ class Baseline:
         self.concurrent = True  # False: no CPU runs code while another translates
         # called with each function before it is compiled ("op") and behind the passes ("op_opt")
         self.on_stencil: Callable[[str, Function], None] | None = None
-        self._place_runtime(list(runtime))
-        inserts = list(inserts)
-        own = compile_functions([poll, link, *inserts], slots, machine)
-        self._link_code = self._fill_word(self._plan(own[link.name], False), {})
-        self._poll_code = self._fill_word(self._plan(own[poll.name], False), {})
-        self._inserts = {f.name: self._fill_word(self._plan(own[f.name], False), {}) for f in inserts}
+        self._kept = PieceStore(store) if store and machine is None else None
+        self._place_runtime(self._made("runtime", runtime))
+        own = self._made("inserts", inserts)
+        self._inserts = {name: self._fill_word(self._plan(piece, False), {}) for name, piece in own.items()}
+        self._link_code, self._poll_code = self._inserts["link"], self._inserts["poll"]
         self.stops: dict[int, str] = {}  # an insert for each instruction at these offsets in a page
         self.cache.keep()
         if self.cache.size - self.cache.kept < 2 * CODE_RESERVE:
@@ -171,9 +174,22 @@ class Baseline:
             )
 
     # -- runtime ------------------------------------------------------------------------------------------------------
-    def _place_runtime(self, functions: list[Function]) -> None:
+    def _made(self, name: str, make: Callable[[], Iterable[Function]]) -> dict[str, Piece]:
+        """What `make` gives, compiled: now or by an earlier run."""
+        pieces = self._kept.get(name) if self._kept else None
+        if pieces is None:
+            pieces = self._compile(make())
+            if self._kept:
+                self._kept.put(name, pieces)
+        return pieces
+
+    def _compile(self, functions: Iterable[Function]) -> dict[str, Piece]:
+        from jit.stencil import compile_functions  # loads LLVM: only where the store lacks something
+
+        return compile_functions(functions, self.slots, self.machine)
+
+    def _place_runtime(self, pieces: Mapping[str, Piece]) -> None:
         """`translate` is placed first, at offset 0, so that an empty entry leads to it."""
-        pieces = compile_functions(functions, self.slots, self.machine)
         order = sorted(pieces, key=lambda n: n != "translate")
         offsets = {name: self.cache.reserve(len(pieces[name].code) + self.host.JUMP_SIZE) for name in order}
         self.symbols = {name: self.cache.base + at for name, at in offsets.items()}
@@ -229,14 +245,19 @@ class Baseline:
     def _key(self, d: Decoded, mode: int, near: bool) -> Any:
         return d.key, near and d.displacement is not None, self.frontend.shape_mode(d, mode)
 
-    def _compile(self, wanted: dict[Any, tuple[Decoded, bool]], mode: int) -> None:
-        """Make the stencils that a block lacks, in one module."""
+    def _make_stencils(self, wanted: dict[Any, tuple[Decoded, bool]], mode: int) -> None:
+        """Make the stencils that a block lacks, in one module, or take them from the store."""
         functions: list[Function] = []
         names: dict[str, Any] = {}
+        kept = None if self.on_stencil else self._kept  # what is to be shown has to be made
         for d, near in wanted.values():
             f = self.frontend.lift(d, mode, near)
             key = self._key(d, mode, near)  # known for sure only once the shape has been lifted
             if key in self._pieces:
+                continue
+            if kept and (found := kept.get(f"stencil {key_text(key)}")):
+                (self._pieces[key],) = found.values()
+                self.stats.stored_stencils += 1
                 continue
             f.name = f"{f.name} #{len(self._pieces) + len(functions)}"
             if self.on_stencil:
@@ -244,8 +265,10 @@ class Baseline:
             names[f.name] = key
             functions.append(f)
         started = perf_counter_ns()
-        for name, piece in compile_functions(functions, self.slots, self.machine).items() if functions else ():
+        for name, piece in self._compile(functions).items() if functions else ():
             self._pieces[names[name]] = piece
+            if self._kept:
+                self._kept.put(f"stencil {key_text(names[name])}", {name: piece})
         if self.on_stencil:
             for f in functions:
                 self.on_stencil("op_opt", f)
@@ -358,7 +381,7 @@ class Baseline:
             if d.ends == "jump" or d.ends == "sync" or page.single:
                 break
         if wanted:
-            self._compile(wanted, mode)
+            self._make_stencils(wanted, mode)
         return insns
 
     def _emit(self, page: CodePage, offset: int, insns: list[tuple[Decoded, list[Code | None], bool]]) -> None:

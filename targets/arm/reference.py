@@ -13,7 +13,7 @@ from jit.evaluate import Evaluator
 from targets.arm.cpu import SIGNATURES, ArmCpu
 from targets.arm.exits import Exit
 from targets.arm.models import Model
-from targets.arm.system import PAGE, Bus, System, runtime_functions
+from targets.arm.system import PAGE, Bus, System, inserts, runtime_functions
 
 
 class ReferenceCpu(ArmCpu):
@@ -21,6 +21,7 @@ class ReferenceCpu(ArmCpu):
 
     def __init__(self, system: System, bus: Bus, index: int, model: Model) -> None:
         self._functions = {f.name: f for f in runtime_functions()}
+        self._inserts = {f.name: f for f in inserts()}
         self._decoded: dict[tuple[int, int, bool], Any] = {}
         super().__init__(system, bus, index, model)
         callbacks: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_on_{name}") for name in SIGNATURES}
@@ -102,7 +103,7 @@ class ReferenceCpu(ArmCpu):
         near = decoded.displacement is not None and 0 <= offset + decoded.displacement < PAGE
         stop = self.system.engine.stops.get(offset)
         for insert in (stop, *decoded.before) if stop else decoded.before:
-            out = self.evaluator.run(self.system.inserts[insert], {"PC": offset})
+            out = self.evaluator.run(self._inserts[insert], {"PC": offset})
             if out.kind != "next":
                 return out, None
         function = front.lift(decoded, mode, near)

@@ -65,7 +65,7 @@ def report(system: System) -> str:
         f"instructions           {s.insns}",
         f"distinct words         {s.words}",
         f"shapes                 {len(s.shapes)}",
-        f"stencils               {s.stencils} ({s.stencils / shapes:.2f} a shape)",
+        f"stencils               {s.stencils} ({s.stencils / shapes:.2f} a shape), {s.stored_stencils} from the store",
         f"host code bytes        {system.engine.cache.used}",
         f"code pages             {len(system.engine.pages)}",
         f"pages invalidated      {s.invalidated}",

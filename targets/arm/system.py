@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from jit.baseline import Baseline, CodePage
 from jit.codecache import CacheFull, CodeCache
 from jit.ir import Function
+from jit.store import Store
 from targets.arm import access, debug_points, dispatch, exceptions, fp, mmu, smp
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
@@ -57,6 +58,11 @@ def runtime_functions() -> list[Function]:
     return list({f.name: f for room in rooms for f in room.functions()}.values())
 
 
+def inserts() -> list[Function]:
+    """What the engine places between instructions, in IR."""
+    return [dispatch.poll(), dispatch.link(), exceptions.stack_check(), debug_points.breakpoint_check()]
+
+
 class Arena:
     """Lazily backed, zeroed memory at a fixed address."""
 
@@ -80,6 +86,7 @@ class System:
         log: Callable[[str], None] | None = None,
         cache_size: int = 256 << 20,
         machine: str | None = None,
+        store: Store | None = None,
     ) -> None:
         self.ram = ram
         self.features = features
@@ -89,11 +96,9 @@ class System:
         self.flags = Arena((pages + PAGE - 1) & -PAGE)
         self.lines = Arena(self.dir_bytes)  # of each page, a bit for each 64 bytes with code that is translated
         self.frontend = A64Frontend(features, log)
-        self.inserts = {f.name: f for f in (exceptions.stack_check(), debug_points.breakpoint_check())}
         self.engine = Baseline(
-            self.frontend, SLOTS, runtime_functions(), dispatch.poll(), dispatch.link(), self.read_page,
-            CodeCache(cache_size), self.inserts.values(), machine,
-        )  # fmt: skip
+            self.frontend, SLOTS, runtime_functions, inserts, self.read_page, CodeCache(cache_size), machine, store
+        )
         self.shared = Arena(smp.SIZE)
         self.cpus: list[Any] = []
         self._guards: dict[int, int] = {}  # pages that are not yet safe from unnoticed stores: see guard

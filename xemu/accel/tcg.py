@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import targets.arm
 from targets.arm import smp
 from targets.arm.cpu import ArmCpu
 from targets.arm.exits import Exit
@@ -17,7 +18,7 @@ from targets.arm.system import MainRam, System
 from targets.arm.timers import GenericTimers
 from xemu.accel import tcg_log
 from xemu.accel.base import Line, Part, PartT
-from xemu.cli import log
+from xemu.cli import cache, log
 from xemu.errors import UserError
 from xemu.memory import BusError, Ram
 
@@ -93,10 +94,14 @@ class TcgAccelerator:
 def _system(machine: Machine, model: Model, code_cache: int) -> System:
     main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
     ram = MainRam(main.base, main.size, main.host)
-    system = System(model.features, ram, _log_table, code_cache)
+    store = cache.open_store(*targets.arm.__path__)
+    warn = _log_table if log.enabled("unimp") else None
+    system = System(model.features, ram, warn, code_cache, store=store)
     machine.memory.on_ram_write.append(system.written)
     machine.memory.on_map_change.append(lambda: smp.map_changed(system.cpus, machine.current_cpu))
     tcg_log.attach(system, machine)
+    if store is not None:
+        machine.on_stop.append(lambda: cache.close_store(store))
     return system
 
 

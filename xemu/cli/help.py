@@ -12,6 +12,7 @@ from xemu.cli.options import OPTIONS, CommandLine
 USAGE = """\
 usage: xemu -M BOARD [-cpu MODEL] [-m SIZE] [OPTION...] KERNEL
        xemu explain HEX...            what becomes of an instruction, stage by stage
+       xemu cache info|clear          compiled code of earlier runs: how much it is, and away with it
        xemu guests debian             fetch a Debian kernel and make a busybox ramdisk
 
 Boots a guest of another architecture. Options are QEMU's; -opt and --opt are the same.

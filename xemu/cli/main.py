@@ -10,6 +10,7 @@ from xemu.errors import UserError
 
 # Subcommands, each imported only when asked for: `xemu -version` must not wait for a code generator.
 _SUBCOMMANDS = {
+    "cache": "xemu.cli.cache",
     "explain": "xemu.explain",
     "guests": "xemu.guests.main",
 }

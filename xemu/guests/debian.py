@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xemu.errors import UserError
+from xemu.folders import cache_folder
 from xemu.guests import deb, initramfs
 from xemu.guests.apt import AptRoot
 from xemu.guests.progress import Progress
@@ -29,13 +30,6 @@ class Guest:
     package: str
     kernel: Path
     initrd: Path
-
-
-def cache_folder() -> Path:
-    """xemu's folder in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification tells to ignore relative paths.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "xemu"
 
 
 def find_archive(mirror: str | None, suite: str) -> Source:

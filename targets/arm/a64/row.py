@@ -106,6 +106,11 @@ class Row:
         for name, v in derived.items():
             object.__setattr__(self, name, v)
 
+    @property
+    def identity(self) -> str:
+        """What tells the row from all others, in every run."""
+        return f"{self.name}: {self.layout}"
+
     def is_hole(self, name: str) -> bool:
         if name in self.shape_of:
             return False
