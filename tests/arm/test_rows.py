@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from targets.arm.a64.frontend import FP_TRAP, UNDEFINED
 from targets.arm.a64.row import Row
 from targets.arm.a64.table import Decoder, all_rows
 from tests.arm.capstone_names import DIFFERENCES
@@ -80,3 +81,9 @@ def test_capstone_agrees_on_the_name(row: Row) -> None:
     wrong = {f"{word:08x} {name}" for name, word in names.items() if name not in row.capstone}
     wrong -= {text for text in wrong if text.split()[1] in DIFFERENCES.get(row.name, ())}
     assert not wrong, f"{row.name}: capstone says {sorted(wrong)}"
+
+
+def test_rows_are_told_apart_in_every_run() -> None:
+    """What compiled code is found by in later runs."""
+    rows = [*all_rows(), UNDEFINED, FP_TRAP]
+    assert len({r.identity for r in rows}) == len(rows)
