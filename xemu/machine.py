@@ -44,7 +44,7 @@ class Machine:
         self.stopping = True
         # Which vCPU is inside a device access; meaningful to banked devices while the lock is held.
         self.current_cpu = 0
-        # The exception that ended a vCPU's thread: run() raises it again.
+        # The exception that ended one of the machine's threads: run() raises it again.
         self.failure: BaseException | None = None
         # Takes requests from signal handlers too: SimpleQueue.put is re-entrant, a Condition is not.
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
@@ -85,6 +85,11 @@ class Machine:
     def request(self, kind: Request) -> None:
         """Ask for the end of this run; from any thread, with or without the lock, or from a signal handler."""
         self._requests.put(kind)
+
+    def fail(self, error: BaseException) -> None:
+        """A thread of the machine's cannot go on: the run ends with this exception."""
+        self.failure = error
+        self.request("panic")
 
     # What the thread that owns the machine calls
 
@@ -149,8 +154,7 @@ class Machine:
         try:
             vcpu.run()
         except BaseException as error:
-            self.failure = error
-            self.request("panic")
+            self.fail(error)
 
 
 def _no_hypercall(vcpu: Vcpu, regs: list[int]) -> int:

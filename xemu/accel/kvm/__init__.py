@@ -1,0 +1,1 @@
+"""`-accel kvm`: guest CPUs run by the host's own, through /dev/kvm (Linux, Documentation/virt/kvm/api.rst)."""
