@@ -88,7 +88,7 @@ def run_qemu(program: Program, cpu: str, kernel: Path) -> Run:
 
 def run_xemu(program: Program, cpu: str, kernel: Path, engine: str | None = None) -> Run:
     engine = engine or os.environ.get(ENGINE_VARIABLE)
-    accel = ["-accel", f"tcg,engine={engine}"] if engine else []
+    accel = ["-accel", f"tcg,engine={engine or 'baseline'}"]
     # The reference engine interprets IR in Python: some thousand guest instructions a second.
     limit = 900 if engine == "reference" else 120
     return _run([sys.executable, "-m", "xemu", *_arguments(program, cpu, kernel), *accel], limit)

@@ -21,7 +21,7 @@ from xemu.guests.initramfs import expected_check_lines
 pytestmark = pytest.mark.boot
 
 LIMIT = 400  # seconds for one boot, on a machine that does other things as well
-XEMU = [sys.executable, "-m", "xemu"]
+XEMU = [sys.executable, "-m", "xemu", "-accel", "tcg"]
 QEMU = ["qemu-system-aarch64", "-net", "none"]
 BAD_SIGNS = r"WARNING:|BUG:|Oops|Call trace|rcu.*stall|soft lockup|Kernel panic"
 PARTS = {"cortex-a53": ("0x41", "0xd03"), "cortex-a57": ("0x41", "0xd07"), "cortex-a72": ("0x41", "0xd08")}

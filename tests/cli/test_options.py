@@ -32,7 +32,7 @@ def test_a_typical_command_line() -> None:
     assert (found.machine, found.cpu, found.ram_size, found.cpus) == ("virt", "cortex-a72", 1 << 30, 4)
     assert (found.kernel, found.initrd, found.append) == ("Image", "rd", "console=ttyAMA0 a=b,c")
     assert found.no_reboot and found.log_items == {"int", "mmu"} and found.log_file == "log"
-    assert found.engine == "baseline"
+    assert found.accels == ()
 
 
 def test_the_kernel_may_be_positional_and_options_may_have_two_dashes() -> None:
@@ -67,14 +67,33 @@ def test_devices_and_harmless_options() -> None:
         *("-accel", "tcg,engine=reference,thread=multi", "-cpu", "max,pmu=off"),
     )
     assert [spec.kind for spec in found.devices] == ["virtio-rng-device"]
-    assert found.engine == "reference" and found.escape_key == 2
+    assert found.accels[0].engine == "reference" and found.escape_key == 2
 
 
 def test_the_code_cache() -> None:
-    sizes = [build("k", *options).code_cache >> 20 for options in ((), ("-accel", "tcg,tb-size=0"))]
+    sizes = [build("k", "-accel", accel).accels[0].code_cache >> 20 for accel in ("tcg", "tcg,tb-size=0")]
     assert sizes == [256, 256]
-    assert build("k", "-accel", "tcg,tb-size=8").code_cache == 8 << 20
-    assert build("k", "-M", "virt,accel=tcg", "-accel", "tcg,tb-size=4096").code_cache == 1 << 30  # as much as there is
+    assert build("k", "-accel", "tcg,tb-size=8").accels[0].code_cache == 8 << 20
+    both = build("k", "-M", "virt,accel=kvm", "-accel", "tcg,tb-size=4096")  # -accel counts; and as much as there is
+    assert [spec.code_cache for spec in both.accels] == [1 << 30]
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        ((), []),
+        (("-accel", "kvm"), ["kvm"]),
+        (("-enable-kvm",), ["kvm"]),
+        (("-M", "virt,accel=kvm:tcg"), ["kvm", "tcg"]),
+        (("-accel", "kvm:tcg,engine=reference"), ["kvm", "tcg"]),
+        (("-accel", "tcg", "-accel", "kvm"), ["tcg", "kvm"]),
+        (("-accel", "tcg", "-enable-kvm"), ["tcg"]),
+    ],
+)
+def test_accelerators_in_the_order_to_try(argv: tuple[str, ...], names: list[str]) -> None:
+    found = build("k", *argv).accels
+    assert [spec.name for spec in found] == names
+    assert all(spec.engine == ("reference" if "engine=reference" in " ".join(argv) else "baseline") for spec in found)
 
 
 ERRORS = [
@@ -96,7 +115,7 @@ ERRORS = [
     (("k", "-M", "virt,a=1,a=2"), "'a' is given twice"),
     (("k", "-M", ",x=y"), "an empty name"),
     (("k", "-cpu", "a57"), "did you mean 'cortex-a57'"),
-    (("k", "-cpu", "host"), "no such CPU"),
+    (("k", "-cpu", "hots"), "no such CPU"),
     (("k", "-cpu", "cortex-a57,pmu=on"), "only off"),
     (("k", "-m", "12"), "12 MiB is too little memory for 'virt'; it takes 64M to 8G"),
     (("k", "-m", "64T"), "64 TiB is too much"),
@@ -109,7 +128,8 @@ ERRORS = [
     (("k", "-smp", "9"), "too many"),
     (("k", "-smp", "2,cores=4"), "make 4 CPUs, not 2"),
     (("k", "-smp", "2,maxcpus=4"), "maxcpus= must be 2"),
-    (("k", "-accel", "kvm"), "no KVM accelerator yet"),
+    (("k", "-accel", "kvm:tgc"), "did you mean 'tcg'"),
+    (("k", "-accel", "kvm,engine=baseline"), "-accel kvm: no property 'engine'"),
     (("k", "-accel", "tgc"), "did you mean 'tcg'"),
     (("k", "-accel", "tcg,engine=fast"), "engine=fast is not supported"),
     (("k", "-accel", "tcg,tb-size=big"), "tb-size=big is not a number"),
@@ -208,7 +228,7 @@ def test_quick_answers_do_not_load_the_translator() -> None:
     program = (
         "import sys\nfrom xemu.cli.main import main\n"
         "codes = [main(['-version']), main(['-M', 'help']), main(['k', '-cpu', 'x']), main(['/nowhere'])]\n"
-        "loaded = {'llvmlite', 'capstone', 'jit', 'targets', 'elftools'} & set(sys.modules)\n"
+        "loaded = {'llvmlite', 'capstone', 'jit', 'targets.arm', 'elftools'} & set(sys.modules)\n"
         "print(codes, sorted(loaded))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -38,7 +38,7 @@ def finished(child: pexpect.spawn) -> int | None:
 
 def test_the_catalogue_names_what_is_built() -> None:
     kind = catalog.MACHINES["virt"]
-    assert set(kind.cpus) == set(MODELS)
+    assert set(kind.cpus) == {*MODELS, "host"}
     assert set(catalog.DEVICES) == {*virtio_slots.VIRTIO_DEVICES, *PORT_DEVICES}
     assert (kind.ram[1], kind.max_cpus) == (virt_layout.MAX_RAM, virt_layout.MAX_CPUS)
 
@@ -116,3 +116,13 @@ def test_a_kernel_whose_pages_the_cpu_lacks(tmp_path: Path) -> None:
     done = xemu("-M", "virt", "-cpu", "cortex-a57", str(path))
     assert done.returncode == 1
     assert "is built for 16 KiB pages, which cortex-a57 lacks; use -cpu max" in done.stderr
+
+
+def test_which_accelerator_and_why_is_one_line_unless_named(tmp_path: Path) -> None:
+    path = tmp_path / "Image"
+    path.write_bytes(struct.pack("<4I", 0xD2800100, 0xF2B08000, 0xD4000002, 0x14000000))  # PSCI SYSTEM_OFF
+    for accel in ((), ("-accel", "tcg")):
+        done = xemu("-M", "virt", "-cpu", "cortex-a57", "-serial", "none", *accel, str(path))
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr.count("\n") == (not accel)
+        assert done.stderr.startswith("xemu: using the translator (-accel tcg): " if not accel else "")

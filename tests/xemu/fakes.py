@@ -144,6 +144,10 @@ class FakeAccelerator:
     def part(self, part) -> None:
         return None
 
+    def check_cpu(self, model: str) -> None: ...
+
+    def close(self) -> None: ...
+
     def doorbell(self, address: int, size: int, value: int) -> None:
         self.doorbells.append((address, size, value))
 

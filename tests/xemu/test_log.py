@@ -29,7 +29,8 @@ def program(tmp_path_factory) -> Path:
 
 def command(kernel: Path, log: Path, items: str, *more: str) -> list[str]:
     xemu = [sys.executable, "-m", "xemu", "-M", "virt", "-nographic", "-d", items, "-D", str(log)]
-    return [*xemu, *more, "-kernel", str(kernel)]
+    accel = () if "-accel" in more else ("-accel", "tcg")
+    return [*xemu, *accel, *more, "-kernel", str(kernel)]
 
 
 def logged(program: Path, items: str, *more: str) -> str:

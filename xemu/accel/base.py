@@ -157,8 +157,12 @@ class Accelerator(Protocol):
         """
         ...
 
+    def check_cpu(self, model: str) -> None:
+        """UserError for a model that the accelerator does not have or this host can't give."""
+        ...
+
     def create_vcpu(self, index: int, model: str) -> Vcpu:
-        """A vCPU that is powered off; UserError for a model that the accelerator does not have."""
+        """A vCPU that is powered off."""
         ...
 
     def doorbell(self, address: int, size: int, value: int) -> None:
@@ -166,4 +170,8 @@ class Accelerator(Protocol):
 
         The accelerator may let the vCPU go on and carry the write out a little later from a thread of its own.
         """
+        ...
+
+    def close(self) -> None:
+        """Nothing of it is used any more, whether it came to run anything or not. May be called twice."""
         ...

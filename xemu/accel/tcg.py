@@ -78,13 +78,19 @@ class TcgAccelerator:
     def part(self, part: Part[PartT]) -> PartT | None:
         return None  # all of them are devices
 
+    def check_cpu(self, model: str) -> None:
+        if model not in MODELS:
+            raise UserError(f"-cpu {model}: the translator has {', '.join(MODELS)}")
+
     def doorbell(self, address: int, size: int, value: int) -> None:
         """The write itself does it."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def create_vcpu(self, index: int, model: str) -> TcgVcpu:
         assert self._machine is not None, "attach() comes first"
-        if model not in MODELS:
-            raise UserError(f"-cpu {model}: the translator has {', '.join(MODELS)}")
+        self.check_cpu(model)
         found = MODELS[model]
         if self._system is None:
             self._system = _system(self._machine, found, self.code_cache)

@@ -5,6 +5,8 @@ Nothing here imports an accelerator, so that help and error lines come at once.
 
 from dataclasses import dataclass, field
 
+from targets.x86.models import MODELS
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -43,10 +45,13 @@ CPUS: dict[str, dict[str, str]] = {
         "cortex-a53": "Arm Cortex-A53: Armv8.0-A",
         "cortex-a57": "Arm Cortex-A57: Armv8.0-A",
         "cortex-a72": "Arm Cortex-A72: Armv8.0-A",
-        "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages",
+        "max": "everything xemu implements: LSE atomics, PAN, RCpc, 16 KiB pages; with KVM the same as host",
+        "host": "the host's own CPU, with -accel kvm only",
     },
     "x86_64": {
-        "host": "the CPU of this machine; only with -accel kvm",
+        "host": "the host's own CPU, with all that KVM can give",
+        "max": "the same",
+        **{model.name: model.brand for model in MODELS.values()},
     },
 }
 
@@ -64,7 +69,7 @@ MACHINES: dict[str, MachineKind] = {
             "dumpdtb": Property("write the device tree to this file and exit"),
             "dtb-randomness": Property("put kaslr-seed and rng-seed into the device tree", boolean=True),
             "dtb-kaslr-seed": Property("older name of dtb-randomness", boolean=True),
-            "accel": Property("the same as -accel", ("tcg",)),
+            "accel": Property("the same as -accel"),
             "kernel": Property("the same as -kernel"),
             "initrd": Property("the same as -initrd"),
             "append": Property("the same as -append"),
@@ -96,7 +101,7 @@ MACHINES: dict[str, MachineKind] = {
             "pit": Property("the old timer: always there", _ON_ONLY),
             "ioapic2": Property("a second I/O APIC: not there, only off", ("auto", *_OFF_ONLY)),
             "pcie": Property("PCI Express: not there, only off", ("auto", *_OFF_ONLY)),
-            "accel": Property("the same as -accel", ("kvm", "tcg")),
+            "accel": Property("the same as -accel"),
             "kernel": Property("the same as -kernel"),
             "initrd": Property("the same as -initrd"),
             "append": Property("the same as -append"),
@@ -202,6 +207,9 @@ OBJECTS: dict[str, dict[str, Property]] = {
 CODE_CACHE, MOST_CODE_CACHE = 256, 1024  # MiB; more host code can't reach what it refers to on every host
 
 ACCELS: dict[str, dict[str, Property]] = {
+    "kvm": {
+        "kernel-irqchip": Property("interrupt controllers in the kernel", ("on",)),
+    },
     "tcg": {
         "engine": Property("baseline is native code, reference the evaluator in Python", ("baseline", "reference")),
         "thread": Property("one thread per CPU, as always", ("multi",)),

@@ -46,7 +46,8 @@ OPTIONS: tuple[Option, ...] = (
     _option("cpu", Takes.LAST, "MODEL", "the CPU model; 'help' lists them", _MACHINE),
     _option("m", Takes.LAST, "[size=]SIZE", "RAM, in MiB or with suffix K, M, G (default 128M)", _MACHINE),
     _option("smp", Takes.LAST, "[cpus=]N", "number of CPUs (default 1)", _MACHINE),
-    _option("accel", Takes.LAST, "NAME[,PROP=VALUE...]", "tcg[,engine=baseline|reference][,tb-size=MIB]", _MACHINE),
+    _option("accel", Takes.EACH, "NAME[:NAME...][,PROP=VALUE...]", "kvm or tcg, in the order to try; 'help'", _MACHINE),
+    _option("enable-kvm", Takes.NOTHING, "", "the same as -accel kvm", _MACHINE),
     _option("global", Takes.EACH, "DEVICE.PROP=VALUE", "a property for every device of a kind", _MACHINE),
     _option("rtc", Takes.MERGE, "[base=utc|localtime|DATE]", "where the guest's clock starts", _MACHINE),
     _option("kernel", Takes.LAST, "FILE", "Linux Image, ELF or raw code; also without '-kernel'", _BOOT),
@@ -86,7 +87,7 @@ BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in opt
 _ONLY_QEMU = """
     hda hdb hdc hdd cdrom sda netdev gdb s S qmp mon virtfs fsdev loadvm incoming daemonize
     pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot
-    enable-kvm no-shutdown watchdog tpmdev smbios pflash readconfig writeconfig singlestep
+    no-shutdown watchdog tpmdev smbios pflash readconfig writeconfig singlestep
 """.split()  # noqa: SIM905
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from xemu import loader
+from xemu.accel.choice import Choice, Wanted, choose
 from xemu.block.base import Image
 from xemu.block.overlay import Overlay
 from xemu.block.raw import open_raw
@@ -25,7 +26,7 @@ from xemu.loader import LoadedKernel
 from xemu.loader.files import read_file
 
 if TYPE_CHECKING:
-    from xemu.accel.base import Accelerator, Part, PartT, Vcpu
+    from xemu.accel.base import Part, PartT, Vcpu
     from xemu.boards import DeviceConfig
     from xemu.devices.cfi_flash import FlashConfig
     from xemu.machine import Machine
@@ -43,11 +44,17 @@ def run(settings: Settings) -> int:
         cleanup.callback(loop.stop)
         if settings.dumpdtb is not None:
             bare = _without_host_sides(settings)
-            _dump_device_tree(_build(bare, images, _NoCpus(), devices, {}), settings.dumpdtb)
+            nothing = Choice(_NoCpus(), settings.cpu or MACHINES[settings.machine].default_cpu)
+            _dump_device_tree(_build(bare, images, nothing, devices, {}), settings.dumpdtb)
             return 0
         disks = _open_disks(settings, cleanup)
-        machine = _build(settings, images, _accelerator(settings), devices, disks)
+        choice = _choose(settings)
+        cleanup.callback(choice.accelerator.close)
+        _check_page_size(settings, images, choice.cpu)
+        machine = _build(settings, images, choice, devices, disks)
         machine.on_ending.append(devices.release)
+        if choice.reason is not None:
+            print(f"xemu: {choice.reason}", file=sys.stderr, flush=True)
         loop.start(machine.lock, lambda: machine.request("quit"))
         with prompt_handlers(loop), ending_on_signals(lambda: machine.request("quit")):
             kind = machine.run(no_reboot=settings.no_reboot)
@@ -72,7 +79,6 @@ def _load_images(settings: Settings) -> _Images:
         images.kernel_file = loader.load_kernel_file(settings.kernel)
     elif settings.kernel is not None:
         images.kernel = loader.KERNEL_LOADERS[MACHINES[settings.machine].arch](settings.kernel)
-        _check_page_size(settings, images.kernel.page_size)
     if settings.initrd is not None:
         images.initrd = loader.load_initrd(settings.initrd)
     if settings.dtb is not None:
@@ -87,15 +93,17 @@ def _load_images(settings: Settings) -> _Images:
     return images
 
 
-def _check_page_size(settings: Settings, page_size: int | None) -> None:
+def _check_page_size(settings: Settings, images: _Images, cpu: str) -> None:
     """A kernel whose page size the CPU lacks stops before its first message, so say it here."""
     from targets.arm.models import MODELS  # data only: the translator is not loaded yet
 
-    if page_size is not None and page_size.bit_length() - 1 not in MODELS[settings.cpu].granules:
-        able = [name for name, model in MODELS.items() if page_size.bit_length() - 1 in model.granules]
-        size = f"{page_size >> 10} KiB pages"
-        hint = f"use -cpu {listed(able)}"
-        raise UserError(f"kernel '{settings.kernel}': is built for {size}, which {settings.cpu} lacks; {hint}")
+    page_size = images.kernel.page_size if images.kernel is not None else None
+    if page_size is None or cpu not in MODELS or page_size.bit_length() - 1 in MODELS[cpu].granules:
+        return
+    able = [name for name, model in MODELS.items() if page_size.bit_length() - 1 in model.granules]
+    size = f"{page_size >> 10} KiB pages"
+    hint = f"use -cpu {listed(able)}"
+    raise UserError(f"kernel '{settings.kernel}': is built for {size}, which {cpu} lacks; {hint}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,11 +161,9 @@ class _CharDevices:
         return mux.port(label)
 
 
-def _accelerator(settings: Settings) -> "Accelerator":
-    # Only here does the translator load: help, errors and device trees are quicker without it.
-    from xemu.accel.tcg import TcgAccelerator
-
-    return TcgAccelerator(settings.engine, settings.code_cache)
+def _choose(settings: Settings) -> Choice:
+    kind = MACHINES[settings.machine]
+    return choose(settings.accels, Wanted(settings.machine, kind.arch, settings.cpu, kind.default_cpu))
 
 
 class _NoCpus:
@@ -174,7 +180,11 @@ class _NoCpus:
     def part(self, part: "Part[PartT]") -> "PartT | None":
         return None
 
+    def check_cpu(self, model: str) -> None: ...
+
     def doorbell(self, address: int, size: int, value: int) -> None: ...
+
+    def close(self) -> None: ...
 
     def create_vcpu(self, index: int, model: str) -> "Vcpu":
         return SimpleNamespace(index=index, line=lambda name: None)  # type: ignore[return-value]
@@ -205,15 +215,15 @@ def _open_disks(settings: Settings, cleanup: ExitStack) -> dict[str, _Disk]:
 def _build(
     settings: Settings,
     images: _Images,
-    accelerator: "Accelerator",
+    choice: Choice,
     devices: _CharDevices,
     disks: dict[str, _Disk],
 ) -> "Machine":
     from xemu import boards
 
     config = boards.BoardConfig(
-        accelerator=accelerator,
-        cpu=settings.cpu,
+        accelerator=choice.accelerator,
+        cpu=choice.cpu,
         cpus=settings.cpus,
         ram_size=settings.ram_size,
         options=settings.machine_options,

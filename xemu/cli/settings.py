@@ -5,16 +5,15 @@ import datetime
 import time
 from dataclasses import dataclass, field
 
+from xemu.accel import x86_cpu
 from xemu.chardev.spec import ChardevSpec, parse_chardev, parse_serial
 from xemu.cli import log
+from xemu.cli.accels import AccelSpec, parse_accels
 from xemu.cli.catalog import (
-    ACCELS,
-    CODE_CACHE,
     DEVICES,
     GLOBALS,
     MACHINES,
     MIB,
-    MOST_CODE_CACHE,
     OBJECTS,
     MachineKind,
     Property,
@@ -45,11 +44,10 @@ class DeviceSpec:
 @dataclass(frozen=True)
 class Settings:
     machine: str
-    cpu: str
+    cpu: str | None  # None: it depends on the accelerator
     ram_size: int
     cpus: int
-    engine: str
-    code_cache: int  # bytes
+    accels: tuple[AccelSpec, ...]  # those that are named; the first that works runs the machine
     machine_options: dict[str, str] = field(default_factory=dict)  # of -M, for the board
     kernel: str | None = None
     initrd: str | None = None
@@ -83,14 +81,12 @@ def build(line: CommandLine) -> Settings:
     boot = _boot_files(line, machine_options, flash[0])
     _check_quiet(line)
     _check_globals(line)
-    engine, code_cache = _accel(line, machine_options)
     return Settings(
         machine=name,
         cpu=_cpu(line, name, kind),
         ram_size=_ram_size(line, name, kind),
         cpus=_cpus(line, name, kind),
-        engine=engine,
-        code_cache=code_cache,
+        accels=parse_accels(line, machine_options),
         machine_options=machine_options,
         dumpdtb=machine_options.get("dumpdtb"),
         randomness=_randomness(machine_options),
@@ -147,9 +143,14 @@ def _boot_files(line: CommandLine, machine_options: dict[str, str], flash: str |
     return found
 
 
-def _cpu(line: CommandLine, name: str, kind: MachineKind) -> str:
-    text = line.last("cpu", kind.default_cpu)
-    options = parse_keyval("-cpu", text or "", implied="model")
+def _cpu(line: CommandLine, name: str, kind: MachineKind) -> str | None:
+    text = line.last("cpu")
+    if text is None:
+        return None
+    if kind.arch == "x86_64":
+        x86_cpu.parse(text)
+        return text
+    options = parse_keyval("-cpu", text, implied="model")
     model = options.pop("model", "")
     if model not in kind.cpus:
         hint = did_you_mean(model, kind.cpus, f"use {listed(kind.cpus)}")
@@ -213,22 +214,6 @@ def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
     if numbers.get("maxcpus", cpus) != cpus:
         raise UserError(f"{where}: maxcpus= must be {cpus}: CPUs can't be plugged in later")
     return cpus
-
-
-def _accel(line: CommandLine, machine_options: dict[str, str]) -> tuple[str, int]:
-    """The engine, and the size of its code cache in bytes."""
-    text = line.last("accel", machine_options.get("accel", "tcg"))
-    options = parse_keyval("-accel", text or "", implied="accel")
-    name = options.pop("accel", "")
-    if name == "kvm":
-        raise UserError("-accel kvm: there is no KVM accelerator yet; use -accel tcg")
-    if name not in ACCELS:
-        raise UserError(f"-accel {name}: no such accelerator{did_you_mean(name, ACCELS, f'use {listed(ACCELS)}')}")
-    for key, value in options.items():
-        check_property(f"-accel {name}", key, value, ACCELS[name])
-    # QEMU takes more than it can use as what it can use, and so do we
-    cache = min(parse_int(f"-accel {name}", "tb-size", options.get("tb-size", "0"), 0, 1 << 20), MOST_CODE_CACHE)
-    return options.get("engine", "baseline"), (cache or CODE_CACHE) * MIB
 
 
 def _randomness(machine_options: dict[str, str]) -> bool:

@@ -20,8 +20,9 @@ SWITCH_INTERVAL = 50e-6  # s: how long a vCPU that leaves the guest waits for a 
 _LOG_DIRTY_PAGES, _READONLY = 1, 2  # flags of a memory slot
 
 
-def open_device(path: str = DEVICE) -> Handle:
+def open_device() -> Handle:
     """/dev/kvm itself; UserError whose line says what to do."""
+    path = DEVICE
     try:
         system = Handle(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
@@ -83,7 +84,6 @@ class Kvm:
         sys.setswitchinterval(SWITCH_INTERVAL)
         machine.memory.on_map_change.append(self.map_memory)
         machine.memory.on_ram_write.append(self._written)
-        machine.on_stop.append(self.close)
         self.map_memory()
 
     def close(self) -> None:

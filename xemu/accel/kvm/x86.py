@@ -36,8 +36,9 @@ class X86Kvm(Kvm):
         Cap.EXT_CPUID, Cap.MP_STATE, Cap.VCPU_EVENTS, Cap.DEBUGREGS, Cap.XSAVE, Cap.XCRS,
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, irqchip: str = "on") -> None:
         super().__init__()
+        self.irqchip = irqchip
         self.vm.call(Ioctl.SET_IDENTITY_MAP_ADDR, bytearray(struct.pack("<Q", _IDENTITY_MAP)))
         self.vm.call(Ioctl.SET_TSS_ADDR, _TSS)
         self.host_cpuid = x86_cpuid.supported(self.system)
