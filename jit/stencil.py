@@ -55,12 +55,18 @@ def optimise(text: str, machine: str | None = None) -> Any:
     """
     module = llvm.parse_assembly(text)
     module.verify()
-    builder = llvm.create_pass_builder(target_machine(machine), llvm.create_pipeline_tuning_options(2))
+    manager, builder = _pass_manager(machine)
+    manager.run(module, builder)
+    return module
+
+
+@lru_cache(maxsize=4)
+def _pass_manager(machine: str | None) -> tuple[Any, Any]:
+    """The passes, and what runs them.  Made once: llvmlite 0.50 leaks 5 KiB of each, and a guest can ask for many."""
     manager = llvm.create_new_module_pass_manager()
     manager.add_instruction_combine_pass()
     manager.add_simplify_cfg_pass()
-    manager.run(module, builder)
-    return module
+    return manager, llvm.create_pass_builder(target_machine(machine), llvm.create_pipeline_tuning_options(2))
 
 
 def to_llvm(
