@@ -18,7 +18,7 @@ from xemu.devices.uart16550 import Uart16550
 from xemu.devices.virtio.mmio import VirtioMmio
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
-from xemu.machine import Machine, Request
+from xemu.machine import Machine
 
 
 def build(config: BoardConfig) -> Machine:
@@ -89,17 +89,13 @@ class _Builder:
 
     def _add_power(self) -> None:
         """What a guest ends or resets the machine with."""
-        keyboard = I8042(lambda: self._end("reset"))
+        request = self.machine.request
+        keyboard = I8042(lambda: request("reset"))
         self.ports.add_device(*layout.I8042_DATA, Port(keyboard, DATA), "i8042 data")
         self.ports.add_device(*layout.I8042_COMMAND, Port(keyboard, COMMAND), "i8042 command")
-        sleep = AcpiSleep(lambda: self._end("shutdown"), lambda: self._end("reset"))
+        sleep = AcpiSleep(lambda: request("shutdown"), lambda: request("reset"))
         self.memory.add_device(*layout.ACPI_SLEEP, sleep, "acpi sleep")
         self.machine.devices += [keyboard, sleep]
-
-    def _end(self, kind: Request) -> None:
-        """The CPU that asked goes no further; the machine stops the others."""
-        self.machine.vcpus[self.machine.current_cpu].power_off()
-        self.machine.request(kind)
 
     def _add_virtio(self) -> list[int]:
         """All transports; the result is those with a device, in the order in which guests should find them."""
