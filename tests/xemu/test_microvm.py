@@ -8,6 +8,7 @@ from fakes import FakeAccelerator, FakeBackend, FakeClock, Wire
 from xemu import boards
 from xemu.accel.base import PcInterruptChips, PcTimer
 from xemu.boards import microvm_layout as layout
+from xemu.devices.cfi_flash import FlashConfig
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
 
@@ -271,7 +272,8 @@ def test_refusals():
         ({"cpus": 33}, "1 to 32 CPUs"),
         ({"ram_size": 65 * GIB}, "takes up to 64G"),
         ({"dtb": b"x"}, "no device tree"),
-        ({"firmware": b"x"}, "runs no firmware"),
+        ({"flash": (FlashConfig(firmware=b"x"), None)}, "no flash"),
+        ({"fw_cfg": [("opt/x", b"x")]}, "no fw_cfg"),
         ({"options": {"rtc": "perhaps"}}, "rtc"),
     ):
         with pytest.raises(UserError, match=text):
