@@ -31,6 +31,9 @@ LARGEST_ENTRY = 64 << 20
 MOST_SEGMENTS = 8  # more are merged
 GENERATION_BYTES = 256 << 20  # of which the entries beyond go, the oldest first
 ALL_BYTES = 768 << 20  # of all generations, of which the ones that were not used for longest go
+QUIET = 1.0  # s without anything new after which what is new is saved
+MOST_LOOKS = 5  # ... and saved all the same after so many times that
+OPEN_BYTES = 1 << 20  # what a run saves is written again with what it saves next, up to this
 ABANDONED = 3600  # s after which a temporary file is taken for one whose writer died
 
 
@@ -143,6 +146,10 @@ class Store:
         self._segments = self._open_all()
         self._lock = threading.Lock()
         self._new: dict[bytes, bytes] = {}
+        self._open_name, self._open_entries = "", dict[bytes, bytes]()  # this run's segment, as long as it is small
+        self._came = threading.Event()  # something is new
+        self._saver: threading.Thread | None = None
+        self._closing = False
         self._used: set[bytes] = set()
         self._count = 0
 
@@ -175,16 +182,42 @@ class Store:
         if len(payload) <= LARGEST_ENTRY:
             with self._lock:
                 self._new[key] = payload
+            self._came.set()
+
+    def save_in_background(self) -> None:
+        """From now on a thread saves what is new when nothing came for a while, so that a run may be killed."""
+        self._saver = threading.Thread(target=self._save_now_and_then, name="store", daemon=True)
+        self._saver.start()
+
+    def _save_now_and_then(self) -> None:
+        while self._came.wait() and not self._closing:
+            for _ in range(MOST_LOOKS):
+                self._came.clear()
+                if not self._came.wait(QUIET) or self._closing:
+                    break
+            with contextlib.suppress(OSError):  # close() will say it
+                self.save()
+                self._tidy()
 
     def save(self) -> None:
         """Write what is new.  OSError: it could not be written, and is forgotten."""
         with self._lock:
             new, self._new = self._new, {}
-        if new:
-            self._write(new)
+        if not new:
+            return
+        before, self._open_entries = self._open_name, self._open_entries | new
+        self._open_name = self._write(self._open_entries)
+        if before:
+            _remove(before, self._folder)
+        if sum(map(len, self._open_entries.values())) > OPEN_BYTES:
+            self._open_name, self._open_entries = "", {}
 
     def close(self) -> None:
         """The last save() of a run.  Keeps the store within its bounds."""
+        self._closing = True
+        self._came.set()
+        if self._saver:
+            self._saver.join()
         try:
             self.save()
             self._tidy()

@@ -47,13 +47,16 @@ venv_package() {
 make_environment() {
     # A cut-off installation leaves no mark and is made anew. What has the test extra has everything.
     mark=.venv/made-for-$(printf '%s' "$1" | tr -dc 'a-z.')
-    for made in "$mark" .venv/made-for-.test; do
-        if [ -n "$(find "$made" -newer pyproject.toml 2>/dev/null)" ] && .venv/bin/python -c ''; then
-            return
-        fi
-    done
-    say "xemu: making the Python environment in .venv"
-    "$(find_python)" -m venv .venv
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e "$1"
-    : >"$mark"
+    if ! is_made "$mark" && ! is_made .venv/made-for-.test; then
+        say "xemu: making the Python environment in .venv"
+        "$(find_python)" -m venv .venv
+        .venv/bin/python -m pip install -q --disable-pip-version-check -e "$1"
+        : >"$mark"
+    fi
+    # Compiled once, also where Python is told not to write what it compiles at every start.
+    .venv/bin/python -m compileall -q jit targets xemu || :
+}
+
+is_made() {
+    [ -n "$(find "$1" -newer pyproject.toml 2>/dev/null)" ] && .venv/bin/python -c ''
 }

@@ -27,7 +27,7 @@ def xemu(*argv: str, keys: str = "") -> subprocess.CompletedProcess[str]:
 
 def boot(*argv: str) -> tuple[str, str, int]:
     """(console, messages, stencils from the store) of the demo guest until it powers off."""
-    done = xemu("-M", "virt", "-d", "stats", *argv, str(demo_path()), keys="iq")
+    done = xemu("-M", "virt", "-accel", "tcg", "-d", "stats", *argv, str(demo_path()), keys="iq")
     assert done.returncode == 0, done.stderr
     assert "Hello from the demo guest" in done.stdout and "Bye." in done.stdout
     stored = re.search(r"^stencils .* (\d+) from the store$", done.stderr, re.M)
@@ -47,6 +47,19 @@ def test_the_second_run_takes_from_the_store(home: Path) -> None:
     assert none == 0 and some > 0
     assert len(segments(home)) == 1  # there was nothing new
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_warm_start_loads_no_code_generator(home: Path) -> None:
+    boot()
+    probe = (
+        "import sys\n"
+        "from xemu.cli.main import main\n"
+        "status = main(sys.argv[1:])\n"
+        "print('loaded', sorted({'llvmlite', 'capstone', 'elftools', 'jit.llvmgen'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", probe, "-M", "virt", "-accel", "tcg", str(demo_path())]
+    done = subprocess.run(command, input="iq", capture_output=True, text=True, timeout=300)
+    assert done.stdout.endswith("loaded []\n"), done.stdout + done.stderr
 
 
 def test_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

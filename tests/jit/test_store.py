@@ -259,6 +259,34 @@ def test_several_processes_and_kill(folder: Path, writers: list[multiprocessing.
     assert len(segments(folder)) <= store.MOST_SEGMENTS + 1
 
 
+def test_what_is_new_is_saved_while_it_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be killed: when nothing new came for a while it is on disk, and sooner or later when it never stops."""
+    monkeypatch.setattr(store, "QUIET", 0.01)
+    kept = Store(str(folder), OWN)
+    kept.save_in_background()
+    key, other = list(ENTRIES)[:2]
+    kept.put(key, ENTRIES[key])
+    limit = time.monotonic() + 60
+    while read(folder)[key] is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    while read(folder)[other] is None and time.monotonic() < limit:
+        kept.put(other, ENTRIES[other])
+    assert read(folder)[key] == ENTRIES[key] and read(folder)[other] == ENTRIES[other]
+    kept.close()
+    assert len(segments(folder)) == 1
+
+
+def test_what_is_large_is_not_written_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "OPEN_BYTES", 100)
+    kept = Store(str(folder), OWN)
+    for key, payload in ENTRIES.items():
+        kept.put(key, payload)
+        kept.save()
+    kept.close()
+    assert len(segments(folder)) == 3
+    assert read(folder) == ENTRIES
+
+
 # -- fingerprints -----------------------------------------------------------------------------------------------------
 def test_fingerprint_follows_the_sources(tmp_path: Path) -> None:
     file = tmp_path / "a.py"

@@ -13,7 +13,6 @@ from targets.arm import smp
 from targets.arm.cpu import ArmCpu
 from targets.arm.exits import Exit
 from targets.arm.models import MODELS, Model
-from targets.arm.reference import ReferenceCpu
 from targets.arm.system import MainRam, System
 from targets.arm.timers import GenericTimers
 from xemu.accel import tcg_log
@@ -107,8 +106,18 @@ def _system(machine: Machine, model: Model, code_cache: int) -> System:
     machine.memory.on_map_change.append(lambda: smp.map_changed(system.cpus, machine.current_cpu))
     tcg_log.attach(system, machine)
     if store is not None:
+        store.save_in_background()
         machine.on_stop.append(lambda: cache.close_store(store))
     return system
+
+
+def _cpu_class(engine: str) -> type[ArmCpu]:
+    if engine == "baseline":
+        return ArmCpu
+
+    from targets.arm.reference import ReferenceCpu
+
+    return ReferenceCpu
 
 
 def _log_table(text: str) -> None:
@@ -122,8 +131,7 @@ class TcgVcpu:
         self.machine, self.index = machine, index
         self.powered = False
         self.timer_lines: dict[str, Line] = {}
-        make = ReferenceCpu if engine == "reference" else ArmCpu
-        self.cpu: ArmCpu = make(system, MachineBus(machine), index, model)
+        self.cpu = _cpu_class(engine)(system, MachineBus(machine), index, model)
         tcg_log.attach_cpu(self.cpu)
         self.cpu.timer_changed = self._timer_programmed
         self.cpu.wake = self._notify

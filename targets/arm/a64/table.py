@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 
 from targets.arm.a64.row import Row
 
@@ -56,9 +56,13 @@ class Decoder:
     """Finds the row of a word among the rows that a CPU's features allow."""
 
     def __init__(self, features: Iterable[str] = ()) -> None:
-        have = {"", *features}
-        self.rows = tuple(r for r in all_rows() if r.feature in have)
+        self._features = frozenset(("", *features))
         self._buckets: dict[int, tuple[Row, ...]] = {}
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that there are with these features.  Loads the table, which a start may never ask."""
+        return tuple(r for r in all_rows() if r.feature in self._features)
 
     def row(self, word: int) -> Row | None:
         """The row that describes `word`; None where it is undefined."""
