@@ -95,10 +95,12 @@ def _load_images(settings: Settings) -> _Images:
 
 def _check_page_size(settings: Settings, images: _Images, cpu: str) -> None:
     """A kernel whose page size the CPU lacks stops before its first message, so say it here."""
+    page_size = images.kernel.page_size if images.kernel is not None else None
+    if page_size is None:
+        return
     from targets.arm.models import MODELS  # data only: the translator is not loaded yet
 
-    page_size = images.kernel.page_size if images.kernel is not None else None
-    if page_size is None or cpu not in MODELS or page_size.bit_length() - 1 in MODELS[cpu].granules:
+    if cpu not in MODELS or page_size.bit_length() - 1 in MODELS[cpu].granules:
         return
     able = [name for name, model in MODELS.items() if page_size.bit_length() - 1 in model.granules]
     size = f"{page_size >> 10} KiB pages"

@@ -82,6 +82,9 @@ class KvmVcpu:
         """Whether KVM_RUN is the place to be."""
         return self.powered and not self.ended
 
+    def is_running(self) -> bool:
+        return self._thread is not None
+
     def standby(self) -> None:
         """Nobody asks for it: the calls that would are answered in the kernel."""
 
@@ -170,9 +173,13 @@ class KvmVcpu:
         self._end(found)
 
     def _end(self, kind: "Request") -> None:
-        self.ended = True
-        self.area[_IMMEDIATE_EXIT] = 1  # nothing executes after it
+        self.end()
         self.machine.request(kind)
+
+    def end(self) -> None:
+        """Execute nothing after the current exit, until a reset."""
+        self.ended = True
+        self.area[_IMMEDIATE_EXIT] = 1
 
     def _fail_entry(self) -> None:
         reason = struct.unpack_from("<Q", self.area, EXIT_DATA)[0]

@@ -106,7 +106,10 @@ class X86Vcpu(KvmVcpu):
 
     def power_off(self) -> None:
         super().power_off()
-        self.reset({})
+        if self.is_running():  # by a device that it has just told to end the run
+            self.end()
+        else:
+            self.reset({})
 
     def reset(self, registers: Mapping[str, int]) -> None:
         self.ended = False
