@@ -111,6 +111,23 @@ def test_the_clock_and_what_firmware_leaves_in_its_memory():
     assert board(ram_size=64 * MIB) is not None
 
 
+def test_fw_cfg():
+    machine = board(cpus=3, fw_cfg=[("opt/x", b"hello")])
+
+    def item(selector, count):
+        machine.port_write(0, 0x510, 2, selector)
+        return bytes(machine.port_read(0, 0x511, 1) for _ in range(count))
+
+    assert item(0, 4) == b"QEMU" and item(5, 2) == b"\3\0" and item(0x19, 4) == b"\0\0\0\1"
+    assert item(0x20, 6) == b"hello\0"
+    assert machine.port_read(0, 0x514, 4).to_bytes(4, "little") == b"QEMU"
+    machine.memory.write_bytes(0x2000, bytes.fromhex("0020000a00000005") + (0x3000).to_bytes(8, "big"))
+    machine.port_write(0, 0x514, 4, 0)
+    machine.port_write(0, 0x518, 4, int.from_bytes((0x2000).to_bytes(4, "big"), "little"))
+    assert machine.memory.read_bytes(0x3000, 6) == b"hello\0" and machine.memory.read(0x2000, 4) == 0
+    assert [machine.port_read(0, 0x510, size) for size in (1, 2)] == [0, 0]
+
+
 def test_parts_may_be_left_out():
     machine = board(options={"rtc": "off", "isa-serial": "off"})
     assert machine.port_read(0, 0x71, 1) == 0xFF and machine.port_read(0, 0x3FD, 1) == 0xFF
@@ -177,7 +194,8 @@ def test_acpi_devices_are_those_of_the_board():
     dsdt = acpi_reader.Aml(acpi(started(devices=[RNG, RNG]))["DSDT"][36:]).parse()
     assert dsdt.values == {"_S5": [5, 0, 0, 0]} and set(dsdt.inside) == {"\\_SB"}
     found = {name: node.values for name, node in dsdt.inside["\\_SB"].inside.items()}
-    assert list(found) == ["COM1", "RTC", "VR07", "VR06"]
+    assert list(found) == ["FWCF", "COM1", "RTC", "VR07", "VR06"]
+    assert found["FWCF"] == {"_HID": "QEMU0002", "_STA": 0xB, "_CRS": [("ports", *layout.FW_CFG)]}
     assert acpi_reader.eisa_id(found["COM1"]["_HID"]) == "PNP0501"
     assert found["COM1"]["_CRS"] == [("ports", *layout.SERIAL), ("irq", 4)]
     assert acpi_reader.eisa_id(found["RTC"]["_HID"]) == "PNP0B00"
@@ -215,7 +233,7 @@ def test_acpi_fixed_tables():
         "ff" + "0000" + "01",  # NMI at LINT1 of all CPUs
     ]
     dsdt = acpi_reader.Aml(tables["DSDT"][36:]).parse()
-    assert dsdt.inside["\\_SB"].inside == {}
+    assert list(dsdt.inside["\\_SB"].inside) == ["FWCF"]
 
 
 @pytest.mark.parametrize("cpus", [1, 4, layout.MAX_CPUS])
@@ -273,7 +291,6 @@ def test_refusals():
         ({"ram_size": 65 * GIB}, "takes up to 64G"),
         ({"dtb": b"x"}, "no device tree"),
         ({"flash": (FlashConfig(firmware=b"x"), None)}, "no flash"),
-        ({"fw_cfg": [("opt/x", b"x")]}, "no fw_cfg"),
         ({"options": {"rtc": "perhaps"}}, "rtc"),
     ):
         with pytest.raises(UserError, match=text):

@@ -10,8 +10,10 @@ from xemu.accel.base import PcInterruptChips, PcInterrupts, PcTimer
 from xemu.boards import BoardConfig, microvm_acpi, microvm_mp_table, virtio_slots, x86_boot
 from xemu.boards import microvm_layout as layout
 from xemu.cli.keyval import parse_bool
+from xemu.devices import fw_cfg
 from xemu.devices.acpi_sleep import AcpiSleep
 from xemu.devices.clock import HostClock
+from xemu.devices.fw_cfg import FwCfg, FwCfgPorts
 from xemu.devices.i8042 import COMMAND, DATA, I8042, Port
 from xemu.devices.mc146818 import Mc146818
 from xemu.devices.uart16550 import Uart16550
@@ -46,6 +48,7 @@ class _Builder:
         if self.has_rtc:
             self._add_rtc()
         self._add_power()
+        self._add_fw_cfg()
         self.plugged = self._add_virtio()
         self._add_vcpus()
         if config.kernel is not None:
@@ -96,6 +99,16 @@ class _Builder:
         sleep = AcpiSleep(lambda: request("shutdown"), lambda: request("reset"))
         self.memory.add_device(*layout.ACPI_SLEEP, sleep, "acpi sleep")
         self.machine.devices += [keyboard, sleep]
+
+    def _add_fw_cfg(self) -> None:
+        items = FwCfg(self.memory)
+        items.add_number(fw_cfg.NOGRAPHIC, 1, 2)
+        items.add_number(fw_cfg.CPUS, self.config.cpus, 2)
+        for name, data in self.config.fw_cfg:
+            items.add_file(name, data)
+        registers = FwCfgPorts(items)
+        self.ports.add_device(*layout.FW_CFG, registers, "fw_cfg")
+        self.machine.devices.append(registers)
 
     def _add_virtio(self) -> list[int]:
         """All transports; the result is those with a device, in the order in which guests should find them."""
@@ -149,8 +162,8 @@ def _check(config: BoardConfig) -> None:
         raise UserError(f"-m: {config.ram_size} bytes of memory; 'microvm' takes up to {layout.MAX_RAM >> 30}G")
     if config.dtb is not None:
         raise UserError("-dtb: 'microvm' has no device tree; kernels learn from ACPI and the MP table what there is")
-    if any(config.flash) or config.fw_cfg:
-        raise UserError("'microvm' runs no firmware here, and has no flash and no fw_cfg; use -kernel FILE")
+    if any(config.flash):
+        raise UserError("'microvm' runs no firmware here, and has no flash; use -kernel FILE")
 
 
 def _missing(config: BoardConfig, part: str) -> str:

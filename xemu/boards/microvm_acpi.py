@@ -1,6 +1,6 @@
 """The `microvm` board's ACPI tables: hardware-reduced, as on QEMU's board.
 
-The DSDT has a device for what is there and nothing else: serial port, clock, plugged virtio transports.
+The DSDT has a device for what is there and nothing else: fw_cfg, serial port, clock, plugged virtio transports.
 """
 
 import struct
@@ -19,6 +19,7 @@ _NO_VGA, _NO_RTC = 1 << 2, 1 << 5  # boot architecture flags; no 8042 either: th
 _MADT_REVISION = 5
 _PC_COMPATIBLE = 1  # there are PICs, too
 _ENABLED = 1
+_PRESENT = 0xB  # _STA: there, decoding and working, but not to be shown to people
 _ALL_CPUS = 0xFF
 _NMI_LINT = 1
 
@@ -84,7 +85,7 @@ def _madt(cpus: int) -> bytes:
 
 
 def _dsdt(config: AcpiConfig) -> bytes:
-    devices = []
+    devices = [_fw_cfg()]
     if config.serial:
         devices.append(_isa_device("COM1", "PNP0501", *layout.SERIAL, layout.SERIAL_GSI))
     if config.rtc:
@@ -101,6 +102,15 @@ def _isa_device(identifier: str, kind: str, base: int, size: int, irq: int) -> b
         acpi.name("_HID", acpi.eisa_id(kind)),
         acpi.name("_UID", acpi.integer(0)),
         acpi.name("_CRS", acpi.resources(acpi.io_ports(base, size), acpi.isa_irq(irq))),
+    )
+
+
+def _fw_cfg() -> bytes:
+    return acpi.device(
+        "FWCF",
+        acpi.name("_HID", acpi.string("QEMU0002")),
+        acpi.name("_STA", acpi.integer(_PRESENT)),
+        acpi.name("_CRS", acpi.resources(acpi.io_ports(*layout.FW_CFG))),
     )
 
 

@@ -12,6 +12,7 @@ ports 0x40-0x43   timer (PIT), with port 0x61      the accelerator's, GSI 0
 ports 0x60, 0x64  keyboard controller              only to reset the machine
 ports 0x70, 0x71  real-time clock, CMOS memory     GSI 8
 ports 0x3f8-0x3ff serial port                      GSI 4
+ports 0x510-0x51b fw_cfg
 
 What the loader leaves in the first MiB, all of it written anew at each reset:
 
@@ -59,6 +60,7 @@ RTC = Range(0x70, 2)
 RTC_GSI = 8
 SERIAL = Range(0x3F8, 8)
 SERIAL_GSI = 4
+FW_CFG = Range(0x510, 12)
 
 GDT = 0x500
 PVH_START_INFO = 0x6000

@@ -1,7 +1,8 @@
 """fw_cfg: how a machine tells its firmware what it was configured with (QEMU's docs/specs/fw_cfg).
 
 Items are blobs with a number, the selector; files are items that a directory lists by name. `FwCfg` holds them and does
-the transfers; `FwCfgMmio` is how a machine without I/O ports reaches it: 24 bytes, everything big-endian.
+the transfers; `FwCfgPorts` is how a PC reaches it, `FwCfgMmio` how a machine without I/O ports does: 24 bytes, all of
+them big-endian.
 
     0x00  data      the selected item's bytes, one after the other; zeros behind its end
     0x08  selector  16 bits
@@ -113,6 +114,30 @@ class FwCfg:
             done += count
 
 
+class _DmaRegister:
+    """The address of a request, big-endian; its lower half, or all of it at once, starts the request."""
+
+    def __init__(self, fw_cfg: FwCfg) -> None:
+        self._fw_cfg = fw_cfg
+        self.reset()
+
+    def reset(self) -> None:
+        self._address = 0
+
+    def read(self, offset: int, size: int) -> int:
+        return int.from_bytes(_DMA_SIGNATURE[offset : offset + size], "little")
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        number = int.from_bytes(value.to_bytes(size, "little"), "big")
+        if (offset, size) == (0, 4):
+            self._address = number << 32
+        elif (offset, size) in ((0, 8), (4, 4)):
+            address, self._address = self._address | number, 0
+            self._fw_cfg.request(address)
+        else:
+            _complain(f"write of {size} bytes at byte {offset} of the DMA address")
+
+
 class FwCfgMmio:
     """The registers."""
 
@@ -120,37 +145,52 @@ class FwCfgMmio:
 
     def __init__(self, fw_cfg: FwCfg) -> None:
         self._fw_cfg = fw_cfg
-        self.reset()
+        self._dma = _DmaRegister(fw_cfg)
 
     def reset(self) -> None:
         self._fw_cfg.reset()
-        self._address = 0
+        self._dma.reset()
 
     def read(self, offset: int, size: int) -> int:
         if offset == self.DATA:
             # the bytes in memory order, whatever the width
             return int.from_bytes(self._fw_cfg.read(size), "little")
-        if offset >= self.DMA:
-            start = offset - self.DMA
-            return int.from_bytes(_DMA_SIGNATURE[start : start + size], "little")
-        return 0
+        return self._dma.read(offset - self.DMA, size) if offset >= self.DMA else 0
 
     def write(self, offset: int, size: int, value: int) -> None:
-        number = int.from_bytes(value.to_bytes(size, "little"), "big")
         if (offset, size) == (self.SELECTOR, 2):
-            self._fw_cfg.select(number)
-        elif (offset, size) == (self.DMA, 8):
-            self._start(number)
-        elif (offset, size) == (self.DMA, 4):
-            self._address = number << 32
-        elif (offset, size) == (self.DMA + 4, 4):
-            self._start(self._address | number)
+            self._fw_cfg.select(int.from_bytes(value.to_bytes(size, "little"), "big"))
+        elif offset >= self.DMA:
+            self._dma.write(offset - self.DMA, size, value)
         elif offset != self.DATA:  # items can't be written; doing so is no error
             _complain(f"write of {size} bytes at offset {offset:#x}")
 
-    def _start(self, address: int) -> None:
-        self._address = 0
-        self._fw_cfg.request(address)
+
+class FwCfgPorts:
+    """The same at a PC's ports, from 0x510: selector, of which the upper byte is the data, and the DMA address."""
+
+    SELECTOR, DATA, DMA = 0, 1, 4
+
+    def __init__(self, fw_cfg: FwCfg) -> None:
+        self._fw_cfg = fw_cfg
+        self._dma = _DmaRegister(fw_cfg)
+
+    def reset(self) -> None:
+        self._fw_cfg.reset()
+        self._dma.reset()
+
+    def read(self, offset: int, size: int) -> int:
+        if offset >= self.DMA:
+            return self._dma.read(offset - self.DMA, size)
+        return int.from_bytes(self._fw_cfg.read(1), "little") if (offset, size) == (self.DATA, 1) else 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        if (offset, size) == (self.SELECTOR, 2):
+            self._fw_cfg.select(value)
+        elif offset >= self.DMA:
+            self._dma.write(offset - self.DMA, size, value)
+        elif (offset, size) != (self.DATA, 1):
+            _complain(f"write of {size} bytes at port {offset:#x} of it")
 
 
 def _complain(text: str) -> None:
