@@ -402,7 +402,8 @@ class Baseline:
                     slow.append((insert, at, pc))
                 at = self._append(insert, at, pc, chunks, fixes, constants)
             if near and d.displacement is not None and d.displacement <= 0 and page.chained:
-                at = self._append(self._poll_code, at, pc, chunks, fixes, constants)  # loops see interrupts here
+                slow.append((self._poll_code, at, pc))  # loops see interrupts here
+                at = self._append(self._poll_code, at, pc, chunks, fixes, constants)
             for place in code.taken:
                 jumps.append((at + place, pc + (d.displacement or 0)))
             if code.slow:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from jit.ir import IRError, Value
-from jit.llvm_function import CC, FunctionText, Rule, llvm_type
+from jit.llvm_function import CC, SLOW_SUFFIX, FunctionText, Rule, llvm_type
 from jit.types import VOID, Type
 
 _FENCE = {"full": "seq_cst", "acquire": "acquire", "release": "release"}
 
 
 def _ldenv(c: FunctionText, v: Value) -> str:
-    return c.let(f"load {llvm_type(v.type)}, ptr {c.address(c.ref(v.args[0]))}")
+    found = c.let(f"load {llvm_type(v.type)}, ptr {c.address(c.ref(v.args[0]))}")
+    register = v.args[0].op == "hole" and v.type.is_int and not v.type.lanes and v.type.bits in (32, 64)
+    if register and c.m.host.LOAD_ALONE and not c.f.name.endswith(SLOW_SUFFIX):
+        return c.let(c.m.host.LOAD_ALONE.format(t=llvm_type(v.type), x=found))
+    return found
 
 
 def _stenv(c: FunctionText, v: Value) -> None:

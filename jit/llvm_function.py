@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jit.llvmgen import Module
 
 CC = "preserve_nonecc"
+SLOW_SUFFIX = ".slow"  # the name of a slow path is its function's with this
 _FLOATS = {16: "half", 32: "float", 64: "double"}
 
 

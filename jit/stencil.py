@@ -15,10 +15,9 @@ from elftools.elf.elffile import ELFFile
 from jit import passes
 from jit.host import host_module
 from jit.ir import Function
+from jit.llvm_function import SLOW_SUFFIX
 from jit.llvmgen import Module
 from jit.piece import Fixup, LoadError, Piece
-
-SLOW_SUFFIX = ".slow"  # the name of a slow path is its function's with this
 
 
 @lru_cache(maxsize=4)

@@ -82,6 +82,8 @@ def padding(place: int) -> bytes:
 
 OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway
 
+LOAD_ALONE = ""  # loads are instructions of their own
+
 FP_SLOT = ""
 FP_DECLARATIONS = """declare i64 @llvm.aarch64.get.fpsr()
 declare void @llvm.aarch64.set.fpsr(i64)

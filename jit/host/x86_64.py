@@ -68,6 +68,11 @@ def padding(place: int) -> bytes:
 # therefore first moved to a register behind an empty asm, which LLVM does not look through.
 OPAQUE = 'call i64 asm "", "=r,0"(i64 {})'
 
+# Guest registers live in memory, and a chain of instructions goes through it.  Recent CPUs (AMD since Zen 2, Intel
+# since Golden Cove) forward a store to a later plain `mov` at no cost, but not to an operand of an arithmetic
+# instruction (7 cycles): the empty asm keeps LLVM from making the load part of what uses it.
+LOAD_ALONE = 'call {t} asm "", "=r,0"({t} {x})'
+
 # Shifts by a hole: LLVM has the immediate form for rotates only, and would spend a register on the amount
 SHIFT_BY_HOLE = {
     op: f'call {{t}} asm "{name}{{q}} $2, $0", "=r,0,i,~{{{{flags}}}}"({{t}} {{x}}, i64 {{n}})'

@@ -111,15 +111,14 @@ def resync() -> Function:
 
 
 def poll() -> Function:
-    """At the head of loops: leave where something waits."""
+    """At the head of loops: leave where something waits.  The way out is a slow path, behind the block."""
     b = Builder("poll", kind="stencil")
-
-    def waiting() -> None:
-        b.stenv(ENV.pc, b.ldenv(ENV.pc_base, I64) + b.hole("PC", 0, PAGE - 4))
-        b.leave("attention")
-
-    b.when(b.ldenv(ENV.attn, I32).ne(0), waiting, likely=False)
+    b.leave_if(b.ldenv(ENV.attn, I32).ne(0), "SLOW")
     b.next()
+    out = Builder("poll", kind="stencil")
+    out.stenv(ENV.pc, out.ldenv(ENV.pc_base, I64) + out.hole("PC", 0, PAGE - 4))
+    out.goto("attention")
+    b.function.slow = out.function
     return b.function
 
 

@@ -15,6 +15,7 @@ from targets.arm.a64.row import row
 from targets.arm.env import ENV
 
 _AMOUNT = {"imm6": lambda n: int(n != 0)}
+NO_ADDEND = {"Ra": is_zr}  # MUL and its kin are multiply-adds of nothing
 
 
 def _amount_fits(f: Any) -> bool:
@@ -151,7 +152,10 @@ def multiply_long(b: A64, i: Insn, *, signed: bool, sub: bool) -> None:
 
 
 def accumulate(b: A64, i: Insn, product: Value, sub: bool) -> None:
-    a = b.X(i.Ra, product.type)
+    if i.Ra:  # MUL, MNEG, SMULL ...
+        b.set_X(i.Rd, -product if sub else product)
+        return
+    a = b.X(Reg("Ra"), product.type)
     b.set_X(i.Rd, a - product if sub else a + product)
 
 
@@ -223,7 +227,8 @@ def _crc(size: int, c: int) -> Any:
 
 def _long(name: str, u: int, o0: int, capstone: str) -> Any:
     return row(
-        name, f"1 00 11011 {u} 01 Rm {o0} Ra Rn Rd", multiply_long, capstone=capstone, signed=u == 0, sub=o0 == 1
+        name, f"1 00 11011 {u} 01 Rm {o0} Ra Rn Rd", multiply_long, capstone=capstone, signed=u == 0, sub=o0 == 1,
+        shape_of=NO_ADDEND,
     )  # fmt: skip
 
 
@@ -260,8 +265,8 @@ ROWS = [
     _two("ASRV", "001010", shift_variable, "asr", op="ashr"),
     _two("RORV", "001011", shift_variable, "ror", op="rotr"),
     *(_crc(size, c) for c in (0, 1) for size in range(4)),
-    row("MADD", "sf 00 11011 000 Rm 0 Ra Rn Rd", multiply_add, capstone="madd mul", sub=False),
-    row("MSUB", "sf 00 11011 000 Rm 1 Ra Rn Rd", multiply_add, capstone="msub mneg", sub=True),
+    row("MADD", "sf 00 11011 000 Rm 0 Ra Rn Rd", multiply_add, capstone="madd mul", sub=False, shape_of=NO_ADDEND),
+    row("MSUB", "sf 00 11011 000 Rm 1 Ra Rn Rd", multiply_add, capstone="msub mneg", sub=True, shape_of=NO_ADDEND),
     _long("SMADDL", 0, 0, "smaddl smull"),
     _long("SMSUBL", 0, 1, "smsubl smnegl"),
     _long("UMADDL", 1, 0, "umaddl umull"),
