@@ -74,6 +74,15 @@ def test_scattered_reads_and_writes(image, path):
     assert path.read_bytes()[1000:1600] == (bytes(range(256)) * 4)[1000:] + b"\7" * 512 + bytes(range(64))
 
 
+def test_reading_without_waiting(image, path):
+    """Whether the host can is its business; what it gives is right."""
+    image.read(0, buffers(8192))  # now it is in the host's memory
+    into = buffers(100, 924)
+    if image.read_now(512, into):
+        assert b"".join(into) == path.read_bytes()[512:1536]
+    assert not image.read_now(image.size - 512, buffers(1024))  # beyond the end
+
+
 def test_more_buffers_than_the_host_takes(image, path):
     into = buffers(*[16] * 2048)
     image.read(0, into)
@@ -220,6 +229,9 @@ def test_an_overlay_is_like_the_image_and_leaves_it_alone(path, tmp_path):
             overlay.write_zeroes(offset, length, choose.random() < 0.5)
         else:
             assert read(overlay, offset, length) == model[offset : offset + length]
+            into = buffers(length)
+            if overlay.read_now(offset, into):
+                assert into[0] == model[offset : offset + length]
     overlay.flush()
     assert read(overlay, 0, len(model)) == model
     overlay.close()

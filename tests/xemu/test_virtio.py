@@ -235,10 +235,6 @@ def indirect_outside(driver, queue):
     queue.add(Buffer(RAM + RAM_SIZE, 16, INDIRECT))
 
 
-def rings_gone(driver, queue):
-    driver.transport.queues[0].available = RAM + RAM_SIZE
-
-
 CRIMES = [
     far_index,
     head_outside,
@@ -254,7 +250,6 @@ CRIMES = [
     indirect_with_next,
     indirect_endless,
     indirect_outside,
-    rings_gone,
 ]
 
 

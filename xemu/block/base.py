@@ -20,6 +20,10 @@ class Image(Protocol):
 
     def read(self, offset: int, buffers: Buffers) -> None: ...
 
+    def read_now(self, offset: int, buffers: Buffers) -> bool:
+        """Read if that takes no waiting for storage; else False, and what is in the buffers is void."""
+        ...
+
     def write(self, offset: int, buffers: Buffers) -> None: ...
 
     def flush(self) -> None:

@@ -37,6 +37,15 @@ class Overlay:
             source.read(position, cut(buffers, position - offset, end - position))
             position = end
 
+    def read_now(self, offset: int, buffers: Buffers) -> bool:
+        position = offset
+        for above, end in self._runs(offset, offset + total(buffers)):
+            source = self._above if above else self._below
+            if not source.read_now(position, cut(buffers, position - offset, end - position)):
+                return False
+            position = end
+        return True
+
     def _runs(self, start: int, end: int) -> Iterator[tuple[bool, int]]:
         """(above, end) of each stretch that is all above or all below."""
         while start < end:

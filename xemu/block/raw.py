@@ -47,6 +47,14 @@ class RawImage:
             offset += count
             left = cut(left, count, total(left) - count)
 
+    def read_now(self, offset: int, buffers: Buffers) -> bool:
+        if len(buffers) > _IOV_MAX:
+            return False
+        try:
+            return os.preadv(self._fd, buffers, offset, os.RWF_NOWAIT) == total(buffers)
+        except OSError:  # not in memory, or the host can't tell; read() reports what is wrong
+            return False
+
     def write(self, offset: int, buffers: Buffers) -> None:
         left = list(buffers)
         while left:

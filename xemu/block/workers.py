@@ -1,7 +1,7 @@
 """Threads that wait for the host's storage, so that no vCPU has to."""
 
+import queue
 import threading
-from collections import deque
 from collections.abc import Callable
 
 # Enough to keep a disk busy; more would only compete for the interpreter.
@@ -15,11 +15,12 @@ class Workers:
         self._name = name
         self._limit = threads
         self._threads: list[threading.Thread] = []
-        self._waiting: deque[tuple[Callable[[], None], Callable[[], None]]] = deque()
+        # What waits, with the era it is of; None ends a thread. A SimpleQueue wakes its reader without any Python.
+        self._jobs: queue.SimpleQueue[tuple[int, Callable[[], None], Callable[[], None]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._work_came = threading.Condition(self._lock)
         self._all_quiet = threading.Condition(self._lock)
-        self._idle = 0
+        self._era = 0  # jobs of older ones are forgotten
+        self._busy = 0  # jobs that wait or run
         self._running = 0
         self._closed = False
 
@@ -28,18 +29,17 @@ class Workers:
         with self._lock:
             if self._closed:
                 return
-            self._waiting.append((job, done))
-            if self._idle >= len(self._waiting):
-                self._work_came.notify()
-            elif len(self._threads) < self._limit:
+            self._busy += 1
+            if self._busy > len(self._threads) < self._limit:
                 thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+            self._jobs.put((self._era, job, done))
 
     def cancel(self) -> None:
         """Forget what waits; when this returns, no job is running."""
         with self._lock:
-            self._waiting.clear()
+            self._era += 1
             while self._running:
                 self._all_quiet.wait()
 
@@ -47,27 +47,28 @@ class Workers:
         """No job is running, and none will; not to be called by a worker."""
         with self._lock:
             self._closed = True
-            self._work_came.notify_all()
         self.cancel()
+        for _ in self._threads:
+            self._jobs.put(None)
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
-        while True:
+        while (item := self._jobs.get()) is not None:
+            era, job, done = item
             with self._lock:
-                while not self._waiting:
-                    if self._closed:
-                        return
-                    self._idle += 1
-                    self._work_came.wait()
-                    self._idle -= 1
-                job, done = self._waiting.popleft()
-                self._running += 1
-            try:
-                job()
-            finally:
-                with self._lock:
-                    self._running -= 1
-                    if not self._running:
-                        self._all_quiet.notify_all()
-                done()
+                current = era == self._era
+                if current:
+                    self._running += 1
+                else:
+                    self._busy -= 1
+            if current:
+                try:
+                    job()
+                finally:
+                    with self._lock:
+                        self._running -= 1
+                        self._busy -= 1
+                        if not self._running:
+                            self._all_quiet.notify_all()
+                    done()

@@ -15,6 +15,8 @@ from xemu.memory import AddressSpace, BusError
 _NEXT, _WRITE, _INDIRECT = 1, 2, 4  # descriptor flags
 _NO_INTERRUPT = 1  # flag of the available ring
 _DESCRIPTOR = struct.Struct("<QIHH")
+_U16 = struct.Struct("<H")
+_USED = struct.Struct("<II")  # head, bytes written
 # The longest chain, with or without an indirect table: what the driver may use is at most the queue size by the
 # specification, but drivers in use make indirect tables longer than that; other emulators stop at this figure, too.
 MAX_CHAIN = 1024
@@ -106,41 +108,48 @@ class Queue:
         self.available = 0
         self.used = 0
         self.indirect = False  # VIRTIO_F_INDIRECT_DESC was negotiated
+        # The three parts in memory, as check() has found them.
+        self._table = self._available_ring = self._used_ring = memoryview(b"")
         self._next_available = 0
         self._next_used = 0
 
     def check(self) -> None:
         """The layout, when the driver declares the queue ready."""
-        for name, address, alignment, length in (
-            ("descriptor table", self.descriptors, 16, 16 * self.size),
-            ("available ring", self.available, 2, 6 + 2 * self.size),
-            ("used ring", self.used, 4, 6 + 8 * self.size),
-        ):
-            if address % alignment:
-                raise QueueError(f"the {name} at {address:#x} is not aligned to {alignment}")
-            _read(self._memory, address, length)
+        self._table = self._part("descriptor table", self.descriptors, 16, 16 * self.size)
+        self._available_ring = self._part("available ring", self.available, 2, 6 + 2 * self.size)
+        self._used_ring = self._part("used ring", self.used, 4, 6 + 8 * self.size, write=True)
+
+    def _part(self, name: str, address: int, alignment: int, length: int, write: bool = False) -> memoryview:
+        if address % alignment:
+            raise QueueError(f"the {name} at {address:#x} is not aligned to {alignment}")
+        try:
+            return self._memory.ram_view(address, length, write)
+        except BusError as error:
+            raise QueueError(f"the {name} is outside RAM: {error}") from None
 
     def pop(self) -> Chain | None:
         """The next request, or None."""
-        available = self._u16(self.available + 2)
+        (available,) = _U16.unpack_from(self._available_ring, 2)
         waiting = available - self._next_available & 0xFFFF
         if waiting == 0:
             return None
         if waiting > self.size:
             raise QueueError(f"the available index jumped by {waiting} in a queue of {self.size}")
-        head = self._u16(self.available + 4 + 2 * (self._next_available % self.size))
+        (head,) = _U16.unpack_from(self._available_ring, 4 + 2 * (self._next_available % self.size))
         self._next_available = self._next_available + 1 & 0xFFFF
         return self._walk(head)
 
     def push(self, chain: Chain, written: int) -> bool:
         """Give a request back with the number of bytes written to it; whether the driver wants an interrupt."""
-        slot = self.used + 4 + 8 * (self._next_used % self.size)
-        self._write(slot, struct.pack("<II", chain.head, written))
+        ring = self._used_ring
+        _USED.pack_into(ring, 4 + 8 * (self._next_used % self.size), chain.head, written)
         self._next_used = self._next_used + 1 & 0xFFFF
-        self._write(self.used + 2, struct.pack("<H", self._next_used))
+        with _barrier:  # the entry is there before the index says so
+            _U16.pack_into(ring, 2, self._next_used)
+        self._memory.ram_written(self.used, len(ring))
         with _barrier:
             pass
-        return not self._u16(self.available) & _NO_INTERRUPT
+        return not self._available_ring[0] & _NO_INTERRUPT
 
     def _walk(self, head: int) -> Chain:
         chain = Chain(self._memory, head)
@@ -159,7 +168,7 @@ class Queue:
 
     def _descriptors(self, head: int) -> Iterator[tuple[int, int, bool]]:
         """(address, length, writable) along a chain; a loop in it ends at the table's size."""
-        table, count, index, nested = self.descriptors, self.size, head, False
+        table, count, index, nested = self._table, self.size, head, False
         steps = 0
         while True:
             if index >= count:
@@ -167,25 +176,17 @@ class Queue:
             steps += 1
             if steps > min(count, MAX_CHAIN):
                 raise QueueError(f"chain {head}: longer than {min(count, MAX_CHAIN)} descriptors")
-            address, length, flags, following = _DESCRIPTOR.unpack(_read(self._memory, table + 16 * index, 16))
+            address, length, flags, following = _DESCRIPTOR.unpack_from(table, 16 * index)
             if flags & _INDIRECT:
                 if nested or flags & _NEXT or not self.indirect:
                     raise QueueError(f"chain {head}: an indirect table is not allowed here")
                 if length == 0 or length % 16:
                     raise QueueError(f"chain {head}: an indirect table of {length} bytes")
-                table, count, index, nested = address, length // 16, 0, True
+                count, index, nested = length // 16, 0, True
+                table = self._part("indirect table", address, 1, length)
                 steps = 0  # a second bound for the second table; there is no third
                 continue
             yield address, length, bool(flags & _WRITE)
             if not flags & _NEXT:
                 return
             index = following
-
-    def _u16(self, address: int) -> int:
-        return int.from_bytes(_read(self._memory, address, 2), "little")
-
-    def _write(self, address: int, data: bytes) -> None:
-        try:
-            self._memory.write_bytes(address, data)
-        except BusError as error:
-            raise QueueError(f"the used ring is outside RAM: {error}") from None
