@@ -17,6 +17,7 @@ from xemu.errors import UserError
 PAGE_SIZE = 4096
 ADDRESS_BITS = 52  # the widest physical address of the Armv8 and x86-64 architectures
 ACCESS_SIZES = (1, 2, 4, 8)
+_MASKS = {size: (1 << 8 * size) - 1 for size in ACCESS_SIZES}
 
 # Linux' value; Python names it only on the builds that knew it.
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
@@ -91,6 +92,15 @@ class _DeviceRange:
         self.device = device
 
 
+class _NoDevice:
+    """Stands where there is none; no address leads to it."""
+
+    def read(self, offset: int, size: int) -> int:
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None: ...
+
+
 _Region = Ram | _DeviceRange
 
 
@@ -105,6 +115,7 @@ class AddressSpace:
         self._regions: list[_Region] = []
         self._starts: list[int] = []
         self._frozen = False
+        self._recent = _DeviceRange(1 << bits, 0, "none yet", _NoDevice())  # what the last access was to
         self.rams: tuple[Ram, ...] = ()
         # Called with (address, length) after each write_bytes, so that translations of overwritten code go.
         self.on_ram_write: list[Callable[[int, int], None]] = []
@@ -194,31 +205,41 @@ class AddressSpace:
 
     # One access of a guest instruction
 
+    # Most go where the last one went.
+
     def read(self, address: int, size: int) -> int:
-        if size not in ACCESS_SIZES:
-            raise ValueError(f"read of {size} bytes at {address:#x}: the width must be 1, 2, 4 or 8")
-        region = self._region(address)
-        if region is None or address + size > region.end:
-            raise BusError(address, size, "read")
+        recent = self._recent
+        if recent.base <= address and address + size <= recent.end and size in ACCESS_SIZES:
+            return recent.device.read(address - recent.base, size)
+        region = self._accessed(address, size, "read")
         offset = address - region.base
-        if isinstance(region, _DeviceRange):
-            return region.device.read(offset, size)
-        if not region.direct and region.device is not None:
-            return region.device.read(offset, size)
-        return int.from_bytes(region.view[offset : offset + size], "little")
+        if isinstance(region, Ram) and region.direct:
+            return int.from_bytes(region.view[offset : offset + size], "little")
+        assert region.device is not None
+        return region.device.read(offset, size)
 
     def write(self, address: int, size: int, value: int) -> None:
-        if size not in ACCESS_SIZES:
-            raise ValueError(f"write of {size} bytes at {address:#x}: the width must be 1, 2, 4 or 8")
-        region = self._region(address)
-        if region is None or address + size > region.end:
-            raise BusError(address, size, "write")
-        value &= (1 << 8 * size) - 1  # callers may hand over a whole register
+        recent = self._recent
+        if recent.base <= address and address + size <= recent.end and size in ACCESS_SIZES:
+            recent.device.write(address - recent.base, size, value & _MASKS[size])
+            return
+        region = self._accessed(address, size, "write")
+        value &= _MASKS[size]  # callers may hand over a whole register
         if isinstance(region, Ram) and region.device is None:
             if not region.readonly:  # a write to a ROM is lost, as on hardware
                 self._store(region, address, value.to_bytes(size, "little"))
         elif region.device is not None:
             region.device.write(address - region.base, size, value)
+
+    def _accessed(self, address: int, size: int, access: str) -> _Region:
+        if size not in ACCESS_SIZES:
+            raise ValueError(f"{access} of {size} bytes at {address:#x}: the width must be 1, 2, 4 or 8")
+        region = self._region(address)
+        if region is None or address + size > region.end:
+            raise BusError(address, size, access)
+        if isinstance(region, _DeviceRange):
+            self._recent = region
+        return region
 
     # Blocks of RAM: loaders, and devices that reach memory themselves
 

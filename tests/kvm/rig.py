@@ -23,7 +23,8 @@ GUESTS = Path(__file__).resolve().parent / "guests"
 RAM_SIZE = 4 << 20
 ENTRY = 0x8000
 HIGH_RAM = 0x1_0000_0000
-PML4, GDT, TSS, IDT = 0x10000, 0x800, 0x900, 0xA00
+PML4, GDT, TSS, IDT = 0x10000, 0x800, 0x20000, 0xA00
+TSS_LIMIT = 0x68 + 0x2000  # with its map of ports, all of them open: user mode has them whatever becomes of IOPL
 TOY_BASE, TOY_SIZE, TOY_PORT = 0xD000_0000, 0x100, 0x200
 LIMIT = float(os.environ.get("XEMU_TEST_LIMIT", "60"))  # s for what takes milliseconds: machines may be busy
 
@@ -176,7 +177,7 @@ def start_registers(mode: int) -> dict[str, int]:
         registers |= {name: 0x10, f"{name}_limit": 0xFFFF_FFFF, f"{name}_attr": Attr.DATA32}
     if mode == 64:
         registers |= {"cr0": 0x8000_0011, "cr3": PML4, "cr4": 0x620, "efer": 0x500}
-        registers |= {"idtr_base": IDT, "idtr_limit": 0xFFF, "tr": 0x30, "tr_base": TSS, "tr_limit": 0x67}
+        registers |= {"idtr_base": IDT, "idtr_limit": 0xFFF, "tr": 0x30, "tr_base": TSS, "tr_limit": TSS_LIMIT}
     return registers
 
 
@@ -186,7 +187,7 @@ def tables(symbols: dict[str, int]) -> list[tuple[int, bytes]]:
     directories = b"".join(struct.pack("<Q", n << 21 | big) for n in range(2048))
     pointers = struct.pack("<4Q", *(PML4 + 0x2000 + n * 0x1000 | table for n in range(4)))
     flat = lambda attr: struct.pack("<HHBHB", 0xFFFF, 0, 0, attr & 0xFF | 0xF00 | (attr & 0xF00) << 4, 0)  # noqa: E731
-    tss_entry = struct.pack("<HHBBBBQ", 0x67, TSS, 0, 0x89, 0, 0, 0)
+    tss_entry = struct.pack("<HHBBBBQ", TSS_LIMIT, TSS & 0xFFFF, TSS >> 16, 0x89, 0, 0, 0)
     user = Attr.DPL3
     gdt = [bytes(8), flat(Attr.CODE32), flat(Attr.DATA32), flat(Attr.CODE64), flat(Attr.DATA32 | user)]
     gdt += [flat(Attr.CODE64 | user), tss_entry]
@@ -195,7 +196,7 @@ def tables(symbols: dict[str, int]) -> list[tuple[int, bytes]]:
         (PML4 + 0x1000, pointers),
         (PML4 + 0x2000, directories),
         (GDT, b"".join(gdt)),
-        (TSS, struct.pack("<4xQ", 0x7000).ljust(0x68, b"\0")),
+        (TSS, struct.pack("<4xQ90xH", 0x7000, 0x68) + bytes(0x2000) + b"\xff"),
     ]
     if "vectors" in symbols:
         gates = ((symbols["vectors"] + 16 * n, 0xEE00 if n == 0x80 else 0x8E00) for n in range(256))

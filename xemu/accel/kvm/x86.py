@@ -19,6 +19,7 @@ _IDENTITY_MAP, _TSS = 0xFFFB_C000, 0xFFFB_D000
 
 _IO = struct.Struct("<BBHIQ")  # direction, size, port, count, where in kvm_run the data is
 _IO_OUT = 1
+_VALUES = {1: struct.Struct("<B"), 2: struct.Struct("<H"), 4: struct.Struct("<I")}
 _INTERNAL_ERRORS = {
     1: "an instruction that KVM can't emulate",
     2: "several exceptions at once",
@@ -80,7 +81,7 @@ class X86Vcpu(KvmVcpu):
         self._new_msrs = x86_state.read_msrs(self.handle, kvm.msrs)
         self._new_events = self.handle.read(Ioctl.GET_VCPU_EVENTS, 64)
         self._new_lapic = self.handle.read(Ioctl.GET_LAPIC, 1024) if self._lapic else None
-        self._handlers |= {Exit.IO: self._io, Exit.HLT: self._halt}
+        self._handlers |= {Exit.IO: self._io, Exit.HLT: self._halt, Exit.SHUTDOWN: self._triple_fault}
 
     def runs(self) -> bool:
         # KVM keeps those that wait for SIPI waiting, and starts them.
@@ -129,12 +130,18 @@ class X86Vcpu(KvmVcpu):
 
     def _io(self) -> None:
         direction, size, port, count, at = _IO.unpack_from(self.area, EXIT_DATA)
-        area, machine = self.area, self.machine
-        for offset in range(at, at + size * count, size):  # count: of a string instruction, bounded by a page
-            if direction == _IO_OUT:
-                machine.port_write(self.index, port, size, int.from_bytes(area[offset : offset + size], "little"))
-            else:
-                area[offset : offset + size] = machine.port_read(self.index, port, size).to_bytes(size, "little")
+        value = _VALUES[size]
+        if direction == _IO_OUT:
+            for offset in range(at, at + size * count, size):  # count: of a string instruction, bounded by a page
+                self.machine.port_write(self.index, port, size, value.unpack_from(self.area, offset)[0])
+        else:
+            for offset in range(at, at + size * count, size):
+                value.pack_into(self.area, offset, self.machine.port_read(self.index, port, size))
+
+    def _triple_fault(self) -> None:
+        if log.enabled("guest_errors"):
+            log.write("guest_errors", f"triple fault: the machine is reset\n{self.dump()}")
+        self._end("reset")
 
     def _halt(self) -> None:
         """HLT comes here only where the local APIC is not in the kernel: nothing could wake the CPU."""
@@ -148,7 +155,8 @@ class X86Vcpu(KvmVcpu):
         if kind == _EMULATION and count >= 1 and struct.unpack_from("<Q", self.area, EXIT_DATA + 8)[0] & _HAS_BYTES:
             size = min(self.area[EXIT_DATA + 16], 15)
             code = self.area[EXIT_DATA + 17 : EXIT_DATA + 17 + size]
-        log.write("guest_errors", self.dump())
+        if log.enabled("guest_errors"):
+            log.write("guest_errors", self.dump())
         code = code or self._code()
         raise UserError(f"KVM can't go on with cpu {self.index}: {text}{self._where()}, bytes {code.hex(' ')}")
 
