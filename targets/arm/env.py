@@ -36,7 +36,7 @@ FP_FUNCTIONS = (
 )  # fmt: skip
 FUNCTIONS += FP_FUNCTIONS + softfma.NAMES
 # C functions that native code may call: the vCPU's, for rare things, and those of the host's C library.
-HOST_FUNCTIONS = ("clock_gettime", "sched_yield", "usleep")
+HOST_FUNCTIONS = ("clock_gettime", "usleep")
 CALLBACKS = (
     *HOST_FUNCTIONS,
     "mmio_read",
@@ -77,7 +77,7 @@ _ROWS = [
     ("stop_request", I32, 1),  # set with attn by whoever wants the vCPU back in Python
     ("trace", I32, 1),  # what is reported through callback `event`: targets/arm/trace.py
     ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
-    ("wfe_naps", I32, 1),  # how often WFE slept without an event
+    ("wfe_pauses", I32, 1),  # how often in a row WFE slept without an event
     # several CPUs: see smp.py
     ("peers", I32, 1),  # how many others the machine has; 0: all else here is unused
     ("running", I32, 1),  # 1: in native code, callbacks from it included

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ class ReferenceCpu(ArmCpu):
         self._decoded: dict[tuple[int, int, bool], Any] = {}
         super().__init__(system, bus, index, model)
         callbacks: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_on_{name}") for name in SIGNATURES}
-        callbacks |= {"clock_gettime": _clock_gettime, "sched_yield": _sched_yield, "usleep": _usleep}
+        callbacks |= {"clock_gettime": _clock_gettime, "usleep": _usleep}
         self.evaluator = Evaluator(self.env, self._functions, callbacks)
 
     def run(self) -> Exit:
@@ -112,11 +111,6 @@ class ReferenceCpu(ArmCpu):
 
     def call(self, name: str, *args: int) -> int:
         return self.evaluator.call(name, *args) or 0
-
-
-def _sched_yield() -> int:
-    os.sched_yield()
-    return 0
 
 
 def _usleep(us: int) -> int:

@@ -35,9 +35,9 @@ TLBI_KINDS = ("tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid")
 PROTECT = len(TLBI_KINDS)
 
 MOST = 64  # requests that are cheaper one by one than a TLB that must be filled again
-SPINS, YIELDS, PAUSE = 100, 200, 20  # how to wait for a CPU: looks, then looks with a yield, then with a pause in us
-WFE_SPINS, WFE_NAP = 200, 50  # looks of a WFE before it sleeps; us
-WFE_NAPS = 16  # then the machine is asked to sleep, for longer
+# How to wait: so many looks, then sleep (us) before each: on a host with too few CPUs, somebody else must run, and who
+# slept is run before who didn't.  WFE sleeps longer each time, and at last the machine is asked to do it.
+SPINS, PAUSE, LONGEST_PAUSE, MOST_PAUSES = 200, 20, 200, 100
 
 
 def _shared(b: Builder, name: str) -> Value:
@@ -148,7 +148,7 @@ def await_peer() -> Function:
     def step(n: Value) -> tuple[Value, Sequence[Value]]:
         b.when((n & 63).eq(0), lambda: b.st(b.ptradd(cpu, ENV.attn), b.const(1, I32)))
         b.when(_head(b).ne(get(b, "log_done")), lambda: run(b, "catch_up"))
-        b.cond(n.ult(SPINS), lambda: _void(b.op("relax")), lambda: _give_way(b, n))
+        b.cond(n.ult(SPINS), lambda: _void(b.op("relax")), lambda: _sleep(b, b.const(PAUSE, I32)))
         return behind(), (n + 1,)
 
     b.when(behind(), lambda: b.loop((b.const(0),), step))
@@ -158,14 +158,6 @@ def await_peer() -> Function:
 
 def _void(_value: Value) -> None:
     """A body that gives nothing."""
-
-
-def _give_way(b: Builder, n: Value) -> None:
-    b.cond(
-        n.ult(YIELDS),
-        lambda: _void(b.callback("sched_yield", CALLBACK_AT["sched_yield"], type=I32)),
-        lambda: _sleep(b, b.const(PAUSE, I32)),
-    )
 
 
 def _sleep(b: Builder, us: Value) -> None:
@@ -232,35 +224,39 @@ def wait_for_event() -> Function:
     the value) costs time and no more.
     """
     b = Builder("wait_for_event", ret=I64)
-    held = b.call("monitored_place", type=PTR)
 
     def step(n: Value, _over: Value) -> tuple[Value, Sequence[Value]]:
-        b.op("relax")
-        told = (_shared(b, "event_register") | _shared(b, "attn") | _shared(b, "irq_lines")).ne(0)
-        over = told | b.cond(address(b, held).ne(0), lambda: _monitor_lost(b, held), lambda: b.const(0).ne(0))
-        return ~over & n.ult(WFE_SPINS), (n + 1, over.zext(I64))
+        b.cond(n.ult(SPINS), lambda: _void(b.op("relax")), lambda: run(b, "wfe_pause"))
+        over = b.call("event_seen", type=I64)
+        return over.eq(0) & n.ult(SPINS), (n + 1, over)
 
     _, over = b.loop((b.const(0), b.const(0)), step)
+    pauses = b.select(over.eq(0), get(b, "wfe_pauses") + 1, b.const(0, I32))
+    put(b, "wfe_pauses", pauses)
+    long = pauses.ugt(MOST_PAUSES) & get(b, "excl_addr").eq(-1)  # nobody tells of stores to what is monitored
+    b.when(~long, lambda: put(b, "event_register", 0))
+    b.ret(long.zext(I64))
+    return b.function
 
-    def soon() -> Value:
-        put(b, "wfe_naps", 0)
-        return b.const(0)
 
-    def later() -> Value:
-        naps = get(b, "wfe_naps")
-        put(b, "wfe_naps", naps + 1)
-        return b.cond(naps.ult(WFE_NAPS), nap, lambda: b.const(1))
+def wfe_pause() -> Function:
+    """Sleep, the longer the more often in a row.  Nobody waits for this CPU meanwhile."""
+    b = Builder("wfe_pause")
+    several = get(b, "peers").ne(0)
+    b.when(several, lambda: run(b, "go_out"))
+    _sleep(b, (get(b, "wfe_pauses") + PAUSE).umin(LONGEST_PAUSE))
+    b.when(several, lambda: run(b, "come_in"))
+    b.ret()
+    return b.function
 
-    def nap() -> Value:
-        several = get(b, "peers").ne(0)
-        b.when(several, lambda: run(b, "go_out"))
-        _sleep(b, b.const(WFE_NAP, I32))
-        b.when(several, lambda: run(b, "come_in"))
-        return b.const(0)
 
-    status = b.cond(over.ne(0), soon, later)
-    b.when(status.eq(0), lambda: put(b, "event_register", 0))
-    b.ret(status)
+def event_seen() -> Function:
+    """1 where something ends WFE."""
+    b = Builder("event_seen", ret=I64)
+    told = (_shared(b, "event_register") | _shared(b, "attn") | _shared(b, "irq_lines")).ne(0)
+    held = b.call("monitored_place", type=PTR)
+    lost = b.cond(address(b, held).ne(0), lambda: _monitor_lost(b, held), lambda: b.const(0).ne(0))
+    b.ret((told | lost).zext(I64))
     return b.function
 
 
@@ -306,6 +302,6 @@ def map_changed(cpus: list[ArmCpu], by: int) -> None:
 def functions() -> list[Function]:
     rare = (
         request, catch_up, apply_request, await_peers, await_peer, maintenance_done, host_fence, come_in, go_out,
-        send_event, wait_for_event, monitored_place,
+        send_event, wait_for_event, wfe_pause, event_seen, monitored_place,
     )  # fmt: skip
     return cold(make() for make in rare)

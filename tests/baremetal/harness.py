@@ -83,7 +83,7 @@ def _arguments(program: Program, cpu: str, kernel: Path) -> list[str]:
 
 
 def run_qemu(program: Program, cpu: str, kernel: Path) -> Run:
-    return _run([QEMU, *_arguments(program, cpu, kernel)], limit=30)
+    return _run([QEMU, *_arguments(program, cpu, kernel)], limit=120)
 
 
 def run_xemu(program: Program, cpu: str, kernel: Path, engine: str | None = None) -> Run:

@@ -23,6 +23,7 @@ class Program:
 
 
 ALL = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
+FOUR = ("-smp", "4")
 BOTH = ("cortex-a57", "max")
 
 
@@ -53,6 +54,12 @@ PROGRAMS: tuple[Program, ...] = (
     Program("debug_watch", "watchpoints"),
     Program("smc", "code that is written, then run: patches, page ends, copies, a small JIT", cpus=BOTH),
     Program("exclusive", "what makes store-exclusives succeed and fail", cpus=BOTH),
+    Program("smp_power", "CPUs that go off and on, interrupts and events between them", options=FOUR),
+    Program("smp_atomics", "counters and locks of four CPUs", options=FOUR),
+    Program("smp_atomics_lse", "the same and atomics", ("max",), "smp_atomics", defines=("LSE=1",), options=FOUR),
+    Program("smp_tlb", "TLB maintenance for other CPUs", options=FOUR),
+    Program("smp_code", "code that other CPUs run is changed", options=FOUR),
+    Program("smp_litmus", "what the memory model forbids, on four CPUs", options=FOUR),
     *_granules("smc_mapped", "code at several addresses, under mappings that change"),
     *_granules("mmu_faults", "translation, access flag and address size faults at each level"),
     Program("mmu_perm", "AP, UXN and PXN of pages and blocks", BOTH, defines=("LEAVES=1",)),

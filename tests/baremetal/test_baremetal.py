@@ -65,5 +65,5 @@ def test_oracle_bugs_are_still_there(oracle, name: str) -> None:
     for cpu in program.cpus:
         _, run = oracle(program, cpu)
         _, found = correct(name, cpu, run.output)
-        missing = {bug for bug in ORACLE_BUGS if bug.applies(name, cpu)} - found
+        missing = {bug for bug in ORACLE_BUGS if bug.applies(name, cpu) and not bug.sometimes} - found
         assert not missing, run.describe()

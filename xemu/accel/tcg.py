@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 import time
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 SWITCH_INTERVAL = 50e-6  # s
-WFE_PAUSE, WFE_LONGEST = 50e-6, 5e-3  # s; for each time that WFE found no event, and at most
+WFE_PAUSE, WFE_LONGEST = 5e-6, 5e-3  # s; for each time that WFE found no event, and at most
+PR_SET_TIMERSLACK = 29
+TIMER_SLACK = 1000  # ns, by which sleeps may be longer; the default of 50 us is more than some of ours
 
 
 class MachineBus:
@@ -196,6 +199,7 @@ class TcgVcpu:
     # -- running ------------------------------------------------------------------------------------------------------
     def run(self) -> None:
         self._running = True
+        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, TIMER_SLACK)
         timers = threading.Thread(target=self._run_timers, name=f"timer{self.index}", daemon=True)
         timers.start()
         try:
@@ -219,15 +223,16 @@ class TcgVcpu:
             # events that nobody sends (another CPU's store to what this one waits for, the timer's event stream) are
             # not seen: look again after a while, as a CPU may that wakes for no reason
             self.cpu.set("asleep", 1)
-            self._wait(self.cpu.event_waits, min(WFE_PAUSE * self.cpu.get("wfe_naps"), WFE_LONGEST))
+            self._wait(self.cpu.event_waits, min(WFE_PAUSE * self.cpu.get("wfe_pauses"), WFE_LONGEST))
             self.cpu.set("asleep", 0)
             self.cpu.set("event_register", 0)
 
     def _hypercall(self) -> None:
         regs = [self.cpu.get("x", k) for k in range(4)]
-        result = self.machine.hypercall(self, regs)
-        if self.powered:
-            self.cpu.set("x", result, 0)
+        with self.machine.lock:  # once this CPU is off, another one may start it anew: then x0 is what that one gave
+            result = self.machine.hypercall(self, regs)
+            if self.powered:
+                self.cpu.set("x", result, 0)
         if self._standby:
             self._standby = False
             self._wait(self.cpu.interrupt_waits)
