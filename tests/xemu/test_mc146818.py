@@ -76,6 +76,19 @@ def test_setting(bench):
     assert bench.time() == [0x20, 0, 1, 1, 7, 0, 0, 1]
 
 
+def test_years_before_1970(bench):
+    bench.set(B, SET | H24)
+    bench.set(CENTURY, 0x19)
+    bench.set(YEAR, 0x21)
+    bench.set(B, H24)
+    bench.clock.advance(2 * SECOND)
+    assert bench.time() == [0x19, 0x21, 2, 0x28, 2, 0, 0, 0]
+
+
+def test_the_index_can_only_be_written(bench):
+    assert bench.rtc.read(0, 1) == 0xFF
+
+
 def test_setting_a_running_clock(bench):
     bench.set(HOURS, 0x05)
     bench.clock.advance(2 * SECOND)

@@ -94,6 +94,22 @@ def test_clearing_the_fifo(bench):
     assert bench.uart.FCR == 0
 
 
+def test_the_last_character_stays_without_fifos(bench):
+    bench.host.type(b"a")
+    assert bench.get(RBR) == bench.get(RBR) == ord("a")
+    bench.set(IIR, 1)
+    assert bench.get(RBR) == 0
+
+
+def test_emptying_the_transmitters_fifo_is_a_reason(bench):
+    """Drivers may rely on it, and on QEMU's UART can."""
+    bench.set(IIR, 1)
+    bench.set(IER, TX)
+    bench.get(IIR)
+    bench.set(IIR, 5)
+    assert bench.get(IIR) == 0xC2
+
+
 def test_overrun(bench):
     bench.uart.receive(b"ab")
     assert bench.get(LSR) & 0x1F == 3  # without FIFOs the newest stays

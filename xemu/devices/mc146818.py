@@ -28,7 +28,7 @@ _UPDATE_NS = 244_000  # this long before an update, UIP warns of it
 _ANY = 0xC0  # an alarm byte from here up fits every time
 _PM = 0x80  # of hours, in 12-hour mode
 _CRYSTAL_HZ = 32768
-_YEARS = (1970, 9999)
+_YEARS = (1, 9999)  # what Python's calendar has
 
 
 class RegisterA:
@@ -100,6 +100,9 @@ class Mc146818(RegisterDevice):
         self._update()
 
     # Ports
+
+    def read_INDEX(self) -> int:
+        return 0xFF  # it can only be written
 
     def read_DATA(self) -> int:
         index = self.INDEX
@@ -176,7 +179,7 @@ class Mc146818(RegisterDevice):
         day, minute, second = (self._decode(values[index]) for index in (_DAY, _MINUTES, _SECONDS))
         wanted = calendar.timegm((year, month, day, self._decode_hours(values[_HOURS]), minute, second))
         # The fraction of the second goes on, so that updates keep their rhythm.
-        self.offset += max(wanted, 0) * _NS - self._now() // _NS * _NS
+        self.offset += wanted * _NS - self._now() // _NS * _NS
         self.seen = self._now()
 
     def _encode(self, number: int) -> int:

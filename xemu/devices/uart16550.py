@@ -195,14 +195,15 @@ class Uart16550(RegisterDevice):
     def read_RBR(self) -> int:
         if self.LCR & LineControl.DLAB:
             return self.divisor & 0xFF
-        if not self.rx:
-            return 0
-        character = self.rx.pop(0)
         if self.rx:
-            self.errors |= self.rx[0] >> 8
-        self._update()
-        self._accept_input()
-        return character & 0xFF
+            self.RBR = self.rx.pop(0) & 0xFF
+            if self.rx:
+                self.errors |= self.rx[0] >> 8
+            self._update()
+            self._accept_input()
+        elif self.FCR & FifoControl.ENABLE:
+            return 0
+        return self.RBR  # without FIFOs the register keeps the last one
 
     def write_RBR(self, value: int) -> None:
         if self.LCR & LineControl.DLAB:
@@ -238,9 +239,12 @@ class Uart16550(RegisterDevice):
         return reason | (InterruptId.FIFOS if self.FCR & FifoControl.ENABLE else 0)
 
     def write_IIR(self, value: int) -> None:
-        changed = (self.FCR ^ value) & FifoControl.ENABLE
-        if changed or value & FifoControl.RESET_RX and value & FifoControl.ENABLE:
+        if (self.FCR ^ value) & FifoControl.ENABLE:
+            value |= FifoControl.RESET_RX | FifoControl.RESET_TX
+        if value & FifoControl.RESET_RX:
             self.rx = []
+        if value & FifoControl.RESET_TX:
+            self.transmitted = True  # emptied, which is a reason though it was empty
         # The other bits are taken only together with ENABLE, and the resets do not stay.
         self.FCR = value & (FifoControl.ENABLE | FifoControl.DMA | FifoControl.TRIGGER) if value & 1 else 0
         self._update()
