@@ -200,7 +200,7 @@ class ArmCpu:
             return start
         if new:
             self.log("exec", self.trace_text())
-        symbols, lines, daif = self.system.engine.symbols, self.get("irq_lines"), self.get("daif")
+        symbols, lines, daif = self.system.engine.symbols, self.call("interrupt_poll"), self.get("daif")
         self.set("stop_request", 1)
         self.attend()
         if lines & 2 and not daif & 1:
@@ -305,12 +305,12 @@ class ArmCpu:
         self.attend()
 
     def interrupt_waits(self) -> bool:
-        """Whether WFI has something to wake up for: an interrupt line, masked or not."""
-        return self.get("irq_lines") != 0
+        """Whether WFI has something to wake up for: an interrupt line, masked or not.  In the CPU's own thread."""
+        return self.call("interrupt_poll") != 0
 
     def event_waits(self) -> bool:
         """The same for WFE."""
-        return self.get("irq_lines") != 0 or self.get("event_register") != 0
+        return self.interrupt_waits() or self.get("event_register") != 0
 
     def set_line(self, bit: int, level: bool) -> None:
         """IRQ (bit 0) or FIQ (bit 1) input.  Callers hold the machine's lock."""
@@ -318,6 +318,24 @@ class ArmCpu:
         lines.value = lines.value | 1 << bit if level else lines.value & ~(1 << bit)
         if level:
             self.attend()
+
+    # -- what a GIC needs of a CPU: targets.arm.gic_state.Core ---------------------------------------------------------
+    def connect_gic(self, block: int) -> None:
+        """Share interrupt state: address of a gic_state.Block, in which this CPU has the number that it has here."""
+        self.set("timer_next", MASK64)
+        self.set("timer_alarm", MASK64)
+        self.set("gic_index", self.index)
+        self.set("gic", block)
+
+    def set_bits(self, address: int, bits: int) -> None:
+        self.call("set_bits", address, bits)
+
+    def clear_bits(self, address: int, bits: int) -> None:
+        self.call("clear_bits", address, bits)
+
+    def alert(self) -> None:
+        self.attend()
+        self.wake()
 
     def forget_code(self) -> None:
         """All translations are gone: no exec-TLB entry may name one."""
@@ -353,6 +371,8 @@ class ArmCpu:
             self.timer_changed()
         elif kind == Event.DEBUG:
             self._breakpoints_changed()
+        elif kind == Event.WAKE:
+            self.system.cpus[value].wake()
         elif kind == Event.SEND_EVENT:
             for cpu in self.system.cpus:
                 if cpu.get("asleep"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from jit import softfma
 from jit.layout import Layout
 from jit.types import I8, I32, I64, I128, PTR
+from targets.arm.gic_state import BITMAPS, WORDS
 
 SP_INDEX = 31
 
@@ -22,6 +23,8 @@ FUNCTIONS = (
     "address_translate", "probe_address", "note_write", "tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid",
     "regime_changed", "set_privilege", "mode_changed", "breakpoint_hit", "debug_changed", "request", "catch_up",
     "maintenance_done", "send_event", "wait_for_event",
+    "timer_written", "gic_update", "gic_acknowledge", "gic_end", "gic_deactivate", "gic_send_sgi", "gic_best",
+    "interrupt_poll",
 )  # fmt: skip
 _F4 = ("f32", "f64", "v4f32", "v2f64")
 # targets/arm/fp_runtime.py: those that stencils call
@@ -85,6 +88,7 @@ _ROWS = [
     ("shared", PTR, 1),  # memory that the CPUs share
     ("log_done", I64, 1),  # how much of the log of requests has been applied
     ("log_issued", I64, 1),  # not 0: DSB has to wait until all CPUs have applied so much of it
+    ("waiting", I32, 1),  # its thread sleeps in the machine, or is about to
     # software step: an instruction is being stepped; ISV and EX of the next step exception's syndrome
     ("stepping", I32, 1),
     ("step_iss", I32, 1),
@@ -138,6 +142,26 @@ _ROWS = [
     ("timespec", I64, 2),
     ("called_at", I64, 2),  # the host's clock when native code called back last
     ("trace_more", I64, 2),  # what a report has beside its value
+    # timers: where each one's interrupt goes, what is due next (a count), when Python looks without being asked, and
+    # whether it has something to tell
+    ("timer_ppi", I32, 2),
+    ("timer_next", I64, 1),
+    ("timer_alarm", I64, 1),
+    ("timer_due", I32, 1),
+    # interrupt controller (targets/arm/gic_state.py): what all CPUs share, this one's number, private interrupts, which
+    # shared interrupts are sent here
+    ("gic", PTR, 1),
+    ("gic_index", I32, 1),
+    *((f"gic_{name}", I32, 1) for name in BITMAPS),
+    ("gic_priority", I8, 32),
+    ("gic_targets", I32, WORDS),
+    # its CPU interface: enabled groups, active priorities by group
+    ("icc_groups", I64, 1),
+    ("icc_apr", I128, 2),
+    ("icc_pmr", I64, 1),
+    ("icc_bpr0", I64, 1),
+    ("icc_bpr1", I64, 1),
+    ("icc_ctlr", I64, 1),
     # counters for -d stats
     ("n_tlb_miss", I64, 1),
     ("n_fetch_miss", I64, 1),

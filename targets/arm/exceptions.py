@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from jit.ir import Builder, Function, Value
 from jit.types import I8, I32, I64
-from targets.arm import debug, trace
+from targets.arm import debug, gic, trace
 from targets.arm.env import ENV
 from targets.arm.exits import Event, Exit
 from targets.arm.state import guarded_callback
@@ -202,19 +202,20 @@ def _restore(b: Builder, spsr: Value) -> None:
 
 
 def unmasked_work(b: Builder) -> Value:
-    """i1: an interrupt line is up, or software step is on: after PSTATE.DAIF or EL changed, `attention` must look."""
-    lines = b.ldenv(ENV.irq_lines, I32).zext(I64)
+    """i1: an interrupt line is or may be up, or software step is on: after PSTATE.DAIF or EL changed, look there."""
+    lines = (b.ldenv(ENV.irq_lines, I32) | b.ldenv(ENV.attn, I32)).zext(I64)
     return (lines | (b.ldenv(ENV.mdscr_el1, I64) & debug.MDSCR_SS)).ne(0)
 
 
 # -- what waits at block heads ---------------------------------------------------------------------------------------
 def _attention(b: Builder) -> None:
-    """Stop requests, then software step, illegal state, FIQ, IRQ.
+    """What interrupts there are; then stop requests, software step, illegal state, FIQ, IRQ.
 
     The exchange comes first: whoever sets a line or a request after it sets attn again.
     """
     b.rmw("xchg", b.ptradd(b.env(), ENV.attn), b.const(0, I32))
     b.when(b.ldenv(ENV.peers, I32).ne(0), lambda: _drop(b.call("catch_up")))
+    b.when(gic.present(b), lambda: _interrupts(b), likely=True)
     pending = debug.step_exception_pending(b)
     b.when(debug.step_active(b), lambda: set_word(b, "attn", 1), likely=False)
     b.when(b.ldenv(ENV.stop_request, I32).ne(0), lambda: _stop(b), likely=False)
@@ -225,6 +226,17 @@ def _attention(b: Builder) -> None:
     b.leave_if((lines & 1).ne(0) & (daif & DAIF_I).eq(0), "take_irq")
     b.when(debug.step_active(b), lambda: _step(b), likely=False)
     b.goto("lookup")
+
+
+def _interrupts(b: Builder) -> None:
+    """Bring env.irq_lines up to date."""
+
+    def due() -> None:
+        set_word(b, "timer_due", 0)
+        b.call("timer_update")
+
+    b.when(b.ldenv(ENV.timer_due, I32).ne(0), due, likely=False)
+    b.call("gic_update", type=I64)
 
 
 def _stop(b: Builder) -> None:

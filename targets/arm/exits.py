@@ -28,7 +28,8 @@ class Event(IntEnum):
     EXCEPTION = 1  # * taken: value = vector offset & 0x180; ELR, SPSR, ESR, FAR are set
     UNKNOWN_REGISTER = 2  # * MRS or MSR of an unknown register; value = ISS of exception class 0x18
     SEND_EVENT = 3  # SEV: end the sleep of CPUs in WFE
-    TIMER = 5  # a timer was programmed: GenericTimers.update() and deadline()
+    TIMER = 5  # a timer was programmed, to an earlier time than Python looks at it anyway
     DEBUG = 6  # breakpoints, watchpoints or what enables them changed
     MMU = 7  # * value = targets.arm.trace.Mmu
     UNDEFINED = 8  # * value = a word that no row of this CPU defines, at pc_base + pc_off
+    WAKE = 9  # value = a CPU that waits and has an interrupt

@@ -1,13 +1,14 @@
 """The CPU models as data: identification registers, which claim exactly what is implemented, and decoder features.
 
 Identity, caches and physical address size are those of the parts' technical reference manuals.  What differs from the
-real parts: no AArch32, no EL2 and EL3, no performance counters, no big-endian data, no GIC system registers.
+real parts: no AArch32, no EL2 and EL3, no performance counters, no big-endian data.  GIC system registers are there in
+machines with a GICv3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CRYPTO = ("FEAT_CRC32", "FEAT_AES", "FEAT_PMULL", "FEAT_SHA1", "FEAT_SHA256")
 CORTEX = (*CRYPTO, "IMPDEF_CORTEX")
@@ -38,6 +39,13 @@ class Model:
         mmfr0 = self.registers["ID_AA64MMFR0_EL1"]
         fields = ((12, 28, 0), (14, 20, 1), (16, 24, 0))  # TGran16 counts from 1, the others from 0
         return tuple(size for size, low, has in fields if mmfr0 >> low & 15 == has)
+
+    def with_gicv3(self) -> Model:
+        """The same in a machine with a GICv3, whose CPU interface is the CPU's."""
+        pfr0 = self.registers["ID_AA64PFR0_EL1"] | 1 << 24
+        return replace(
+            self, features=(*self.features, "FEAT_GICv3"), registers={**self.registers, "ID_AA64PFR0_EL1": pfr0}
+        )
 
 
 def _armv8(**more: int) -> dict[str, int]:

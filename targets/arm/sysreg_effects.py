@@ -14,8 +14,7 @@ from jit.types import I1, I32, I64, VOID
 from targets.arm import timers
 from targets.arm.debug import MDSCR_KDE, MDSCR_MDE, MDSCR_SS, MDSCR_TDCC, OSLSR_OSLK
 from targets.arm.env import ENV
-from targets.arm.exceptions import bank_stack_pointer, byte, event, set_byte, unmasked_work
-from targets.arm.exits import Event
+from targets.arm.exceptions import bank_stack_pointer, byte, set_byte, unmasked_work
 from targets.arm.state import get, put
 
 A64 = Any  # targets.arm.a64.lift.A64, which must not be needed to read the table
@@ -82,7 +81,7 @@ def read_dczid(b: A64) -> Value:
 
 
 def read_isr(b: A64) -> Value:
-    lines = get(b, "irq_lines").zext(I64)
+    lines = b.call("interrupt_poll", type=I64)
     return (lines & 1) << 7 | (lines & 2) << 5
 
 
@@ -204,14 +203,16 @@ def read_ctl(ctl: str, cval: str) -> Read:
 def write_ctl(ctl: str) -> Write:
     def write(b: A64, value: Value) -> None:
         put(b, ctl, value & 3)
-        event(b, Event.TIMER)
+        b.call("timer_written")
+        look_behind(b)
 
     return write
 
 
 def _reprogram(b: A64, ctl: str, cval: str, value: Value) -> None:
     put(b, cval, value)
-    b.when(get(b, ctl).trunc(I1), lambda: event(b, Event.TIMER))
+    b.when(get(b, ctl).trunc(I1), lambda: b.call("timer_written"))
+    look_behind(b)
 
 
 def write_cval(ctl: str, cval: str) -> Write:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jit.ir import Value
+from targets.arm import icc, timers
 from targets.arm import sysreg_effects as fx
-from targets.arm import timers
 from targets.arm.debug_points import BREAKPOINTS, WATCHPOINTS
 from targets.arm.env import ENV
+from targets.arm.gic_state import affinity
 
 if TYPE_CHECKING:
     from targets.arm.models import Model
@@ -191,6 +192,8 @@ _TIMERS = [
     *_timer("V", 3, 8),
 ]
 
+_INTERRUPTS = icc.rows(_r)
+
 
 def _cortex(name: str, crn: int, crm: int, op2: int, **more: Any) -> SysReg:
     """An IMPLEMENTATION DEFINED register of the Cortex-A53, A57 and A72 about their caches and buses: not modelled."""
@@ -246,7 +249,7 @@ _DEBUG = [
 ]
 
 SYSREGS: tuple[SysReg, ...] = (
-    *_IDENTIFICATION, *_CONTROL, *_EXCEPTIONS, *_THREADS, *_TIMERS, *_CORTEX, *_DEBUG,
+    *_IDENTIFICATION, *_CONTROL, *_EXCEPTIONS, *_THREADS, *_TIMERS, *_INTERRUPTS, *_CORTEX, *_DEBUG,
 )  # fmt: skip
 
 BY_KEY = {r.key: r for r in SYSREGS}
@@ -259,19 +262,22 @@ RESET = {
     "SCTLR_EL1": 0x00C5_0838,
     "OSLSR_EL1": 0b1010,  # OS lock implemented, and locked
     "CNTFRQ_EL0": timers.FREQUENCY,
+    "ICC_BPR0_EL1": icc.BPR0_LEAST,
+    "ICC_BPR1_EL1": icc.BPR1_LEAST,
 }
 
 
 _PSTATE = ("nf", "zf", "cf", "vf", "pan", "ss", "il", "uao", "dit")
-_HIDDEN = ("qc", "dbgclaim", "spsr_el1", "sp_el1", "stepping", "step_iss", "event_register")
+_HIDDEN = ("qc", "dbgclaim", "spsr_el1", "sp_el1", "stepping", "step_iss", "event_register", "waiting", "timer_due")
 
 
 def reset_values(model: Model, index: int) -> list[tuple[str, int, int]]:
     """(env field, element, value) for all registers of CPU number `index` of the machine: EL1h, exceptions masked."""
-    affinity = index // 8 << 8 | index % 8  # a GICv2 has room for eight CPUs
     values = {(r.field, r.index): 0 for r in SYSREGS if r.field}
+    values.update({("icc_apr", group): 0 for group in (0, 1)})
     values.update({(name, 0): 0 for name in _PSTATE + _HIDDEN})
-    for name, value in {**RESET, **model.registers, "MPIDR_EL1": 1 << 31 | affinity}.items():
+    mpidr = 1 << 31 | affinity(index, 3 if "FEAT_GICv3" in model.features else 2)
+    for name, value in {**RESET, **model.registers, "MPIDR_EL1": mpidr}.items():
         reg = BY_NAME[name.lower()]
         values[reg.field, reg.index] = value
     values.update({("ccsidr_el1", k): value for k, value in enumerate(model.caches)})

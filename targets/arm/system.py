@@ -14,7 +14,7 @@ from jit.baseline import Baseline, CodePage
 from jit.codecache import CacheFull, CodeCache
 from jit.ir import Function
 from jit.store import Store
-from targets.arm import access, debug_points, dispatch, exceptions, fp, mmu, smp
+from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, mmu, smp, timers
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
 from targets.arm.env import SLOTS
@@ -54,7 +54,7 @@ class MainRam:
 def runtime_functions() -> list[Function]:
     """All runtime functions, in IR."""
     # the last one's watchpoints replace mmu's stand-ins
-    rooms = (dispatch, access, mmu, smp, exceptions, fp, debug_points)
+    rooms = (dispatch, access, mmu, smp, exceptions, fp, gic, timers, debug_points)
     return list({f.name: f for room in rooms for f in room.functions()}.values())
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jit.ir import Builder, Value
+from jit.ir import Builder, Function, Value
 from jit.types import I32, I64
+from targets.arm import gic
 from targets.arm.env import CALLBACK_AT, ENV
-from targets.arm.state import CLOCK_MONOTONIC
+from targets.arm.exits import Event
+from targets.arm.state import CLOCK_MONOTONIC, get, guarded_callback, put
 
 FREQUENCY = 62_500_000
 NS_SHIFT = 4  # 1e9 / FREQUENCY = 16
@@ -37,6 +39,65 @@ class Timer:
 
 
 TIMERS = (Timer("phys", "cntp_ctl_el0", "cntp_cval_el0"), Timer("virt", "cntv_ctl_el0", "cntv_cval_el0"))
+
+
+NEVER = (1 << 64) - 1  # of counts
+
+
+def timer_update() -> Function:
+    """Both timers' interrupts follow their registers: high while enabled, not masked, and the condition holds.
+
+    Called by the CPU's own thread alone, after a register was written or `timer_due` was set.  Python is told only
+    where it would look too late by itself.
+    """
+    b = Builder("timer_update")
+    now, earliest = count(b), b.const(NEVER)
+    changed = b.const(0, I32)
+    for k, timer in enumerate(TIMERS):
+        on, cval = (get(b, timer.ctl) & (ENABLE | IMASK)).eq(ENABLE), get(b, timer.cval)
+        due = on & now.uge(cval)
+        changed = changed | _drive(b, get(b, "timer_ppi", k), due)
+        earliest = earliest.umin(b.select(on & ~due, cval, NEVER))
+    put(b, "timer_next", earliest)
+    b.fence()  # whoever sets timer_alarm looks at timer_next behind that
+    b.when(earliest.ult(get(b, "timer_alarm")), lambda: _tell(b), likely=False)
+    b.when(changed.ne(0), lambda: b.call("gic_update", type=I64))
+    b.ret()
+    return b.function
+
+
+def _drive(b: Builder, ppi: Value, due: Value) -> Value:
+    """Set the level of a private interrupt; gives its bit where that changed."""
+    level = get(b, "gic_level") & ppi
+    changed = level ^ b.select(due, ppi, b.const(0, I32))
+
+    def change() -> None:
+        b.rmw("xor", b.ptradd(b.env(), ENV.gic_level), changed)
+        edge = changed & get(b, "gic_edge") & ~level
+        b.rmw("or", b.ptradd(b.env(), ENV.gic_latched), edge)
+
+    b.when(changed.ne(0), change)
+    return changed
+
+
+def _tell(b: Builder) -> None:
+    guarded_callback(b, "event", b.env(), b.const(Event.TIMER), b.const(0))
+
+
+def timer_written() -> Function:
+    """A timer's register was written."""
+    b = Builder("timer_written")
+    b.cond(gic.present(b), lambda: _drop(b.call("timer_update")), lambda: _tell(b), likely=True)
+    b.ret()
+    return b.function
+
+
+def _drop(_value: Value) -> None:
+    """A body that gives nothing."""
+
+
+def functions() -> list[Function]:
+    return [timer_update(), timer_written()]
 
 
 class GenericTimers:

@@ -2,6 +2,7 @@
 // and ends it.  With the MMU off only.
 
         .set    GICD,           0x08000000
+        .set    PRIVATES,       GICD            // where the registers of private interrupts are
         .set    GICC,           0x08010000
         .set    GICD_CTLR,      0x000
         .set    GICD_TYPER,     0x004
@@ -45,6 +46,13 @@
         LOG     "\name="
         HEX     x10
         NL
+.endm
+.macro  ACKNOWLEDGE reg                         // loses x9
+        GIC_READ \reg, GICC, GICC_IAR
+.endm
+.macro  END     reg                             // loses x9
+        LI      x9, GICC + GICC_EOIR
+        str     w\reg, [x9]
 .endm
 // Where an interrupt that is pending may come in, and surely has come in afterwards.
 .macro  WINDOW

@@ -25,6 +25,7 @@ class Program:
 ALL = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 FOUR = ("-smp", "4")
 BOTH = ("cortex-a57", "max")
+GICV3 = ("-M", "gic-version=3,its=off")
 
 
 def _granules(name: str, about: str) -> list[Program]:
@@ -44,7 +45,15 @@ PROGRAMS: tuple[Program, ...] = (
     Program("exc_el0_id", "registers of EL1 from EL0"),
     Program("exc_state", "PC and SP alignment, illegal exception returns, DAIF, SPSel", cpus=BOTH),
     Program("gic", "GICv2: registers, SGIs, priorities, masks, preemption, active states"),
+    Program("gicv3", "GICv3: registers, SGIs, groups, priorities, preemption, active states", options=GICV3),
+    Program("gicv3_smp", "GICv3 of 18 CPUs: SGIs, affinity, routes", options=(*GICV3, "-smp", "18")),
+    *(
+        Program(f"gicv3_random{k}", "random accesses", file="gicv3_random", defines=(f"SEED={k}",), options=GICV3)
+        for k in (1, 2)
+    ),
+    Program("ids_gicv3", "identification registers with a GICv3", file="ids", options=GICV3, identification=True),
     Program("timer", "generic timers: control, compare, interrupts, waking from WFI"),
+    Program("timer_gicv3", "the same with a GICv3", file="timer", defines=("GICV3=1",), options=GICV3),
     Program("psci", "PSCI calls, their errors, CPU_SUSPEND"),
     Program("psci_reset", "SYSTEM_RESET and the state after it"),
     Program("sysregs", "which bits of the writable registers stick", cpus=("cortex-a53", "cortex-a57", "cortex-a72")),

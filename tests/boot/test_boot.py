@@ -1,6 +1,6 @@
 """Debian's kernels boot to a busybox ramdisk, compute right and power off; QEMU boots the same and agrees.
 
-pytest -m boot             what may not break: Linux 6.1 and 6.12, one CPU and two, pages of 4 and 16 KiB
+pytest -m boot             what may not break: Linux 6.1 and 6.12, one CPU to four, both GICs, pages of 4 and 16 KiB
 pytest -m "boot and slow"  the others
 """
 
@@ -38,11 +38,14 @@ class Boot:
     suite: str = "bookworm"
     cpu: str = "cortex-a57"
     cpus: int = 1
+    gic: int = 2
     zboot: str = ""  # how it is packed as an EFI zboot image; "" for as it comes
 
     def __str__(self) -> str:
         name = f"{self.suite}-{self.package.removeprefix('linux-image-')}-{self.cpu}"
-        return name + (f"-{self.cpus}cpus" if self.cpus > 1 else "") + (f"-zboot-{self.zboot}" if self.zboot else "")
+        name += f"-{self.cpus}cpus" if self.cpus > 1 else ""
+        name += f"-gicv{self.gic}" if self.gic != 2 else ""
+        return name + (f"-zboot-{self.zboot}" if self.zboot else "")
 
 
 def machine(boot: Boot, folder: Path, append: str) -> list[str]:
@@ -55,7 +58,18 @@ def machine(boot: Boot, folder: Path, append: str) -> list[str]:
     if boot.zboot:
         kernel = folder / "vmlinuz.efi"
         kernel.write_bytes(zboot.wrap(guest.kernel.read_bytes(), boot.zboot))
-    board = ["-M", "virt", "-cpu", boot.cpu, "-m", "512M", "-smp", str(boot.cpus), "-nographic", "-no-reboot"]
+    board = [
+        "-M",
+        f"virt,gic-version={boot.gic}",
+        "-cpu",
+        boot.cpu,
+        "-m",
+        "512M",
+        "-smp",
+        str(boot.cpus),
+        "-nographic",
+        "-no-reboot",
+    ]
     return [*board, "-kernel", str(kernel), "-initrd", str(guest.initrd), "-append", append]
 
 
@@ -122,6 +136,7 @@ def test_the_shell_and_the_keys(tmp_path: Path) -> None:
 
 MORE = (
     Boot(CLOUD, "bookworm-backports", cpus=2),
+    Boot(cpus=4, gic=3),
     Boot("linux-image-arm64-16k", "trixie", cpu="max"),
 )
 SLOW = (
@@ -130,6 +145,9 @@ SLOW = (
     Boot(cpu="max"),
     Boot(cpus=2),
     Boot(cpus=4, cpu="max"),
+    Boot(gic=3),
+    Boot(cpus=12, gic=3, cpu="max"),
+    Boot(CLOUD, "trixie", cpus=2, gic=3),
     Boot(zboot="gzip"),
     Boot(zboot="xz", cpu="max"),
     Boot("linux-image-arm64"),

@@ -40,7 +40,8 @@ def test_the_catalogue_names_what_is_built() -> None:
     kind = catalog.MACHINES["virt"]
     assert set(kind.cpus) == {*MODELS, "host"}
     assert set(catalog.DEVICES) == {*virtio_slots.VIRTIO_DEVICES, *PORT_DEVICES}
-    assert (kind.ram[1], kind.max_cpus) == (virt_layout.MAX_RAM, virt_layout.MAX_CPUS)
+    most = {2: kind.max_cpus, 3: kind.more_cpus["3"]}
+    assert (kind.ram[1], most) == (virt_layout.MAX_RAM, virt_layout.MAX_CPUS)
 
 
 def test_the_escape_keys_end_the_emulator() -> None:

@@ -42,6 +42,18 @@ def test_every_range_of_the_layout_answers():
             memory.read(hole, 4)
 
 
+def test_each_redistributor_answers():
+    memory = board(gic_version=3, cpus=123).memory
+    assert memory.read(layout.GIC_DISTRIBUTOR.base + 0xFFE8, 4) == 0x3B
+    for cpu in range(123):
+        assert memory.read(layout.GIC_REDISTRIBUTORS.base + cpu * 0x2_0000 + 8, 4) >> 8 == cpu
+    for hole in (layout.GIC_CPU_INTERFACE.base, layout.GIC_REDISTRIBUTORS.base + 0x2_0000):
+        with pytest.raises(BusError):
+            board(gic_version=3).memory.read(hole, 4)
+    with pytest.raises(UserError, match="1 to 123 CPUs, as many as its GICv3"):
+        board(gic_version=3, cpus=124)
+
+
 def test_eight_gigabytes():
     memory = board(ram_size=8 << 30).memory
     memory.write(0x40000000 + (8 << 30) - 8, 8, 1)
@@ -68,13 +80,23 @@ def comparable(root):
 
 
 @pytest.mark.skipif(QEMU is None, reason="qemu-system-aarch64 is not installed")
-@pytest.mark.parametrize("cpu, cpus, ram", [("cortex-a57", 1, 128), ("cortex-a72", 4, 512), ("max", 8, 3072)])
-def test_device_tree_is_that_of_qemu(tmp_path, cpu, cpus, ram):
+@pytest.mark.parametrize(
+    "cpu, cpus, ram, gic",
+    [
+        ("cortex-a57", 1, 128, 2),
+        ("cortex-a72", 4, 512, 2),
+        ("max", 8, 3072, 2),
+        ("cortex-a57", 1, 128, 3),
+        ("max", 18, 512, 3),
+    ],
+)
+def test_device_tree_is_that_of_qemu(tmp_path, cpu, cpus, ram, gic):
     blob = tmp_path / "virt.dtb"
-    command = [QEMU, "-M", f"virt,dumpdtb={blob}", "-cpu", cpu, "-smp", str(cpus), "-m", f"{ram}M", "-nographic"]
+    machine = f"virt,dumpdtb={blob},gic-version={gic}" + (",its=off" if gic == 3 else "")
+    command = [QEMU, "-M", machine, "-cpu", cpu, "-smp", str(cpus), "-m", f"{ram}M", "-nographic"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     theirs = parse(blob.read_bytes()).root
-    ours = parse(board(cpu=cpu, cpus=cpus, ram_size=ram * MIB).device_tree).root
+    ours = parse(board(cpu=cpu, cpus=cpus, ram_size=ram * MIB, gic_version=gic).device_tree).root
     assert comparable(ours) == comparable(theirs)
     for name, length in (("kaslr-seed", 8), ("rng-seed", 32)):
         assert len(ours.child("chosen").properties[name]) == length

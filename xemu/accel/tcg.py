@@ -6,8 +6,8 @@ import ctypes
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import targets.arm
 from targets.arm import smp
@@ -15,10 +15,13 @@ from targets.arm.cpu import ArmCpu
 from targets.arm.exits import Exit
 from targets.arm.models import MODELS, Model
 from targets.arm.system import MainRam, System
-from targets.arm.timers import GenericTimers
+from targets.arm.timers import NEVER, TIMERS, GenericTimers
 from xemu.accel import tcg_log
-from xemu.accel.base import Line, Part, PartT
+from xemu.accel.base import Gic, Line, Part, PartT
+from xemu.accel.tcg_timers import TimerThread
 from xemu.cli import cache, log
+from xemu.devices.gicv3 import Gicv3, PrivateLine
+from xemu.devices.gicv3_registers import add_registers
 from xemu.errors import UserError
 from xemu.memory import BusError, Ram
 
@@ -70,6 +73,7 @@ class TcgAccelerator:
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._machine: Machine | None = None
         self._system: System | None = None
+        self._gic: Gicv3 | None = None
 
     def attach(self, machine: Machine) -> None:
         self._machine = machine
@@ -78,7 +82,13 @@ class TcgAccelerator:
         return True
 
     def part(self, part: Part[PartT]) -> PartT | None:
-        return None  # all of them are devices
+        """A GICv3, whose CPU interface is the CPU's; all else are devices."""
+        if not isinstance(part, Gic) or part.version != 3:
+            return None
+        assert self._machine is not None, "attach() comes first"
+        self._gic = Gicv3(part.lines)
+        add_registers(self._gic, self._machine.memory, part.cpus, part.distributor, part.interface)
+        return cast("PartT", self._gic)
 
     def check_cpu(self, model: str) -> None:
         if model not in MODELS:
@@ -93,10 +103,13 @@ class TcgAccelerator:
     def create_vcpu(self, index: int, model: str) -> TcgVcpu:
         assert self._machine is not None, "attach() comes first"
         self.check_cpu(model)
-        found = MODELS[model]
+        found = MODELS[model] if self._gic is None else MODELS[model].with_gicv3()
         if self._system is None:
             self._system = _system(self._machine, found, self.code_cache)
-        return TcgVcpu(self._machine, self._system, index, found, self.engine)
+        vcpu = TcgVcpu(self._machine, self._system, index, found, self.engine)
+        if self._gic is not None:
+            vcpu.connect_gic(self._gic)
+        return vcpu
 
 
 def _system(machine: Machine, model: Model, code_cache: int) -> System:
@@ -138,6 +151,7 @@ class TcgVcpu:
         tcg_log.attach_cpu(self.cpu)
         self.cpu.timer_changed = self._timer_programmed
         self.cpu.wake = self._notify
+        self._timer_thread: TimerThread | None = None  # where native code drives the timers' interrupts
         self.timers = GenericTimers(self.cpu.get, time.monotonic_ns, self._set_timer_line)
         self._timer_wake, self._timer_moved = threading.Condition(), True
         self._deadline: int | None = None  # what the timer thread sleeps for, in ns of the host's clock
@@ -146,6 +160,12 @@ class TcgVcpu:
         self._kicked = False
         self._standby = False
         self._clock_start = 0
+
+    def connect_gic(self, gic: Gicv3) -> None:
+        gic.add_cpu(self.cpu)
+        self.cpu.connect_gic(gic.block.address)
+        self._timer_thread = TimerThread(self.cpu, self._notify)
+        self.cpu.timer_changed = self._timer_thread.programmed
 
     # -- lines --------------------------------------------------------------------------------------------------------
     def line(self, name: str) -> Line:
@@ -172,7 +192,13 @@ class TcgVcpu:
         for name, value in registers.items():
             self.cpu.write_register(name, value)
         self.cpu.set("cnt_base", self._boot_clock())
-        self.timers.reset()
+        if self._timer_thread is None:
+            self.timers.reset()
+        else:
+            for k, timer in enumerate(TIMERS):
+                line = self.timer_lines.get(timer.line)
+                self.cpu.set("timer_ppi", 1 << line.number if isinstance(line, PrivateLine) else 0, k)
+            self.cpu.call("timer_update")
         self.powered = True
         self._notify()
 
@@ -186,6 +212,7 @@ class TcgVcpu:
 
     def power_off(self) -> None:
         self.powered = False
+        self.cpu.set("timer_next", NEVER)
 
     def standby(self) -> None:
         self._standby = True
@@ -200,8 +227,7 @@ class TcgVcpu:
     def run(self) -> None:
         self._running = True
         ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, TIMER_SLACK)
-        timers = threading.Thread(target=self._run_timers, name=f"timer{self.index}", daemon=True)
-        timers.start()
+        stop_timers = self._start_timers(f"timer{self.index}")
         try:
             while not self.machine.stopping:
                 if self.powered:
@@ -210,8 +236,21 @@ class TcgVcpu:
                     self._wait(lambda: self.powered)
         finally:
             self._running = False
+            stop_timers()
+
+    def _start_timers(self, name: str) -> Callable[[], None]:
+        """Start whatever looks at the clock for the timers; gives what ends it."""
+        if self._timer_thread is not None:
+            self._timer_thread.start(name)
+            return self._timer_thread.stop
+        thread = threading.Thread(target=self._run_timers, name=name, daemon=True)
+        thread.start()
+
+        def stop() -> None:
             self._timers_changed()
-            timers.join()
+            thread.join()
+
+        return stop
 
     def _execute(self) -> None:
         reason = self.cpu.run()
@@ -240,9 +279,11 @@ class TcgVcpu:
     def _wait(self, ready: Any, timeout: float | None = None) -> None:
         """Sleep until `ready`, the machine stops, somebody kicks, or for `timeout` seconds."""
         with self._wake:
+            self.cpu.set("waiting", 1)  # before `ready` looks: from then on native code of other CPUs wakes us
             while not ready() and not self.machine.stopping and not self._kicked:
                 if not self._wake.wait(timeout):
                     break
+            self.cpu.set("waiting", 0)
             self._kicked = False
 
     # -- timers -------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class BoardConfig:
     flash: "tuple[FlashConfig | None, FlashConfig | None]" = (None, None)
     kernel_file: bytes | None = None
     fw_cfg: Sequence[tuple[str, bytes]] = ()  # files that the user adds
+    gic_version: int = 2  # of Arm boards
     randomness: bool = True  # kaslr-seed and rng-seed in the device tree
     serial: "CharBackend | None" = None
     devices: Sequence[DeviceConfig] = ()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from targets.arm.gic_state import affinity
 from xemu.accel.base import Gic, InterruptController, Vcpu
 from xemu.boards import BoardConfig, arm_boot, virt_tree, virtio_slots
 from xemu.boards import virt_layout as layout
@@ -12,6 +13,8 @@ from xemu.devices.clock import HostClock
 from xemu.devices.fw_cfg import FwCfg, FwCfgMmio
 from xemu.devices.gicv2 import Gicv2
 from xemu.devices.gicv2_registers import CpuInterface, Distributor
+from xemu.devices.gicv3 import Gicv3, UnsharedCore
+from xemu.devices.gicv3_registers import add_registers
 from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
@@ -51,12 +54,22 @@ class _Builder:
         self.memory.freeze()
 
     def _add_gic(self) -> InterruptController:
-        wanted = Gic(2, self.config.cpus, layout.GIC_LINES, layout.GIC_DISTRIBUTOR.base, layout.GIC_CPU_INTERFACE.base)
-        gic = self.config.accelerator.part(wanted) or self._own_gic()
+        version = self.config.gic_version
+        interface = layout.GIC_CPU_INTERFACE if version == 2 else layout.GIC_REDISTRIBUTORS
+        wanted = Gic(version, self.config.cpus, layout.GIC_LINES, layout.GIC_DISTRIBUTOR.base, interface.base)
+        gic = self.config.accelerator.part(wanted) or (self._own_gicv2() if version == 2 else self._own_gicv3(wanted))
         self.machine.devices.append(gic)
         return gic
 
-    def _own_gic(self) -> InterruptController:
+    def _own_gicv3(self, wanted: Gic) -> InterruptController:
+        """For CPUs that have no interface to it: only good for being looked at."""
+        gic = Gicv3(wanted.lines)
+        for _ in range(wanted.cpus):
+            gic.add_cpu(UnsharedCore())
+        add_registers(gic, self.memory, wanted.cpus, wanted.distributor, wanted.interface)
+        return gic
+
+    def _own_gicv2(self) -> InterruptController:
         machine = self.machine
         gic = Gicv2(self.config.cpus, layout.GIC_LINES, lambda: machine.current_cpu)
         self.memory.add_device(*layout.GIC_DISTRIBUTOR, Distributor(gic), "gic distributor")
@@ -113,7 +126,10 @@ class _Builder:
             self.machine.vcpus.append(vcpu)
 
     def _add_psci(self) -> None:
-        psci = Psci(self.machine, lambda address: isinstance(self.memory.find(address), Ram))
+        def is_ram(address: int) -> bool:
+            return isinstance(self.memory.find(address), Ram)
+
+        psci = Psci(self.machine, is_ram, lambda cpu: affinity(cpu, self.config.gic_version))
 
         def hypercall(vcpu: Vcpu, regs: list[int]) -> int:
             with self.machine.lock:
@@ -193,6 +209,7 @@ class _Builder:
             config.append,
             initrd,
             config.random_bytes if config.randomness else None,
+            config.gic_version,
         )
         return virt_tree.generate(tree) if config.dtb is None else virt_tree.adapt(config.dtb, tree)
 
@@ -203,7 +220,10 @@ def _check(config: BoardConfig) -> None:
             raise UserError(f"{flash.image.label}: the flash has {where.size} bytes and the image {flash.image.size}")
         if flash is not None and len(flash.firmware) > where.size:
             raise UserError(f"-bios: {len(flash.firmware)} bytes do not fit the flash of {where.size} bytes")
-    if not 1 <= config.cpus <= layout.MAX_CPUS:
-        raise UserError(f"-smp {config.cpus}: 'virt' has 1 to {layout.MAX_CPUS} CPUs, as many as its GICv2 serves")
+    most = layout.MAX_CPUS[config.gic_version]
+    if not 1 <= config.cpus <= most:
+        raise UserError(
+            f"-smp {config.cpus}: 'virt' has 1 to {most} CPUs, as many as its GICv{config.gic_version} serves"
+        )
     if not 0 < config.ram_size <= layout.MAX_RAM:
         raise UserError(f"-m: {config.ram_size} bytes of memory; 'virt' takes up to {layout.MAX_RAM >> 30}G")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from targets.arm.gic_state import affinity
 from xemu.boards import virt_layout as layout
 from xemu.boards.fdt import FdtError, Node, Tree, parse, to_bytes
 from xemu.errors import UserError
@@ -24,6 +25,7 @@ class TreeConfig:
     append: str = ""
     initrd: tuple[int, int] | None = None
     random_bytes: Callable[[int], bytes] | None = None  # None: no seeds in the tree
+    gic_version: int = 2
 
 
 def generate(config: TreeConfig) -> bytes:
@@ -41,9 +43,9 @@ def generate(config: TreeConfig) -> bytes:
         _add_virtio(root, index)
     _add_rtc(root)
     uart = _add_uart(root)
-    _add_gic(root)
+    _add_gic(root, config.gic_version)
     _add_cpus(root, config)
-    _add_timer(root, config.cpus)
+    _add_timer(root, config)
     _add_clock(root)
     chosen = root.add("chosen")
     _fill_chosen(chosen, config)
@@ -146,16 +148,20 @@ def _add_uart(root: Node) -> Node:
     return node
 
 
-def _add_gic(root: Node) -> None:
+def _add_gic(root: Node, version: int) -> None:
     distributor, interface = layout.GIC_DISTRIBUTOR.base, layout.GIC_CPU_INTERFACE.base
     node = root.add(f"intc@{distributor:x}")
-    node.set("compatible", "arm,cortex-a15-gic")
+    node.set("compatible", "arm,cortex-a15-gic" if version == 2 else "arm,gic-v3")
     node.set("interrupt-controller")
     node.set("#interrupt-cells", 3)
     node.set("#address-cells", 2)
     node.set("#size-cells", 2)
     node.set("ranges")
-    node.set_range("reg", distributor, layout.GIC_TREE_SIZE, interface, layout.GIC_TREE_SIZE)
+    if version == 2:
+        node.set_range("reg", distributor, layout.GIC_TREE_SIZE, interface, layout.GIC_TREE_SIZE)
+    else:
+        node.set("#redistributor-regions", 1)
+        node.set_range("reg", distributor, layout.GIC_TREE_SIZE, *layout.GIC_REDISTRIBUTORS)
     node.set("phandle", _GIC_HANDLE)
 
 
@@ -166,19 +172,20 @@ def _add_cpus(root: Node, config: TreeConfig) -> None:
     cluster = cpus.add("cpu-map").add("socket0").add("cluster0")
     for index in range(config.cpus):
         cluster.add(f"core{index}").set("cpu", _FIRST_CPU_HANDLE + index)
-        node = cpus.add(f"cpu@{index:x}")
+        node = cpus.add(f"cpu@{index}")
         node.set("device_type", "cpu")
         node.set("compatible", config.cpu_compatible)
-        node.set("reg", index)  # the affinity in MPIDR
+        node.set("reg", affinity(index, config.gic_version))
         if config.cpus > 1:
             node.set("enable-method", "psci")
         node.set("phandle", _FIRST_CPU_HANDLE + index)
 
 
-def _add_timer(root: Node, cpus: int) -> None:
+def _add_timer(root: Node, config: TreeConfig) -> None:
     node = root.add("timer")
     node.set("compatible", "arm,armv8-timer", "arm,armv7-timer")
-    flags = (1 << cpus) - 1 << 8 | _LEVEL_HIGH  # which CPUs have it
+    cpus = (1 << config.cpus) - 1 << 8 if config.gic_version == 2 else 0  # which CPUs have it
+    flags = cpus | _LEVEL_HIGH
     cells: list[int] = []
     for name in ("sec", "phys", "virt", "hyp"):  # the order is the binding's
         cells += (_PPI, layout.TIMER_PPIS[name] - 16, flags)

@@ -27,6 +27,7 @@ class MachineKind:
     ram: tuple[int, int] = (64 * MIB, 8 * GIB)
     default_ram: int = 128 * MIB
     max_cpus: int = 8
+    more_cpus: dict[str, int] = field(default_factory=dict)  # the same where gic-version has this value
 
     @property
     def cpus(self) -> tuple[str, ...]:
@@ -65,7 +66,8 @@ MACHINES: dict[str, MachineKind] = {
         "aarch64",
         "cortex-a57",
         {
-            "gic-version": Property("interrupt controller", ("2", "max")),
+            "gic-version": Property("interrupt controller: 2 (the default), 3, or max, which is 3"),
+            "its": Property("interrupt translation service of a GICv3: not there yet, only off", _OFF_ONLY),
             "dumpdtb": Property("write the device tree to this file and exit"),
             "dtb-randomness": Property("put kaslr-seed and rng-seed into the device tree", boolean=True),
             "dtb-kaslr-seed": Property("older name of dtb-randomness", boolean=True),
@@ -85,6 +87,7 @@ MACHINES: dict[str, MachineKind] = {
             "graphics": Property("graphics: there are none, so both values are accepted", boolean=True),
             "highmem": Property("RAM above 4 GiB is there when -m asks for it", boolean=True),
         },
+        more_cpus={"3": 123, "max": 123},
     ),
     "microvm": MachineKind(
         "x86-64 board of virtio devices without PCI, like QEMU's; only with -accel kvm",

@@ -236,6 +236,7 @@ def _build(
         flash=_flash_configs(settings, images.firmware, disks),
         kernel_file=images.kernel_file,
         fw_cfg=images.fw_cfg,
+        gic_version=settings.gic_version,
         randomness=settings.randomness,
         serial=devices.open_serial(),
         devices=_device_configs(settings.devices, devices, disks),

@@ -55,6 +55,7 @@ class Settings:
     dtb: str | None = None
     bios: str | None = None
     dumpdtb: str | None = None
+    gic_version: int = 2
     randomness: bool = True
     serial: ChardevSpec | str | None = None  # a string is the id of a -chardev
     chardevs: dict[str, ChardevSpec] = field(default_factory=dict)
@@ -85,7 +86,8 @@ def build(line: CommandLine) -> Settings:
         machine=name,
         cpu=_cpu(line, name, kind),
         ram_size=_ram_size(line, name, kind),
-        cpus=_cpus(line, name, kind),
+        cpus=_cpus(line, name, kind, machine_options.get("gic-version", "")),
+        gic_version=_gic_version(machine_options),
         accels=parse_accels(line, machine_options),
         machine_options=machine_options,
         dumpdtb=machine_options.get("dumpdtb"),
@@ -191,7 +193,19 @@ def _size_text(size: int) -> str:
     return f"{size} bytes"
 
 
-def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
+def _gic_version(machine_options: dict[str, str]) -> int:
+    """Which GIC; what cannot be had is told in QEMU's words."""
+    value = machine_options.get("gic-version", "2")
+    if value == "host":
+        raise UserError("-M: gic-version=host requires KVM")
+    if value == "4":
+        raise UserError("-M: gic-version=4 requires virtualization enabled, which is not there yet; use gic-version=3")
+    if value not in ("2", "3", "max"):
+        raise UserError(f"-M gic-version={value}: Invalid gic-version value. Valid values are 3, 2, host, max.")
+    return 2 if value == "2" else 3
+
+
+def _cpus(line: CommandLine, name: str, kind: MachineKind, gic_version: str) -> int:
     text = line.last("smp")
     if text is None:
         return 1
@@ -209,8 +223,11 @@ def _cpus(line: CommandLine, name: str, kind: MachineKind) -> int:
     cpus = numbers.get("cpus", product)
     if shaped and "cpus" in numbers and cpus % product:
         raise UserError(f"{where}: {' * '.join(topology)} make {product} CPUs, not {cpus}")
-    if cpus > kind.max_cpus:
-        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; it has up to {kind.max_cpus}")
+    most = kind.more_cpus.get(gic_version, kind.max_cpus)
+    if cpus > most:
+        better = [f"gic-version={version}: {count}" for version, count in kind.more_cpus.items() if count >= cpus]
+        limit = f"it has up to {most}" + (f" ({better[0]})" if better else "")
+        raise UserError(f"{where}: {cpus} CPUs are too many for '{name}'; {limit}")
     if numbers.get("maxcpus", cpus) != cpus:
         raise UserError(f"{where}: maxcpus= must be {cpus}: CPUs can't be plugged in later")
     return cpus

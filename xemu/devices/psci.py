@@ -51,8 +51,12 @@ class Psci:
         (0x8400000A, "PSCI_FEATURES", "features", False),
     )
 
-    def __init__(self, machine: PsciMachine, is_ram: Callable[[int], bool]) -> None:
+    def __init__(
+        self, machine: PsciMachine, is_ram: Callable[[int], bool], affinity: Callable[[int], int] = lambda cpu: cpu
+    ) -> None:
+        """is_ram: whether code can be at an address.  affinity: of a CPU by its index, as in its MPIDR_EL1."""
         self._machine = machine
+        self._affinity = affinity
         self._is_ram = is_ram
         self._calls: dict[int, tuple[str, Callable[..., int]]] = {}
         for number, name, method, wide in self.FUNCTIONS:
@@ -125,4 +129,4 @@ class Psci:
         return SUCCESS
 
     def _find(self, mpidr: int) -> Vcpu | None:
-        return self._machine.vcpus[mpidr] if mpidr < len(self._machine.vcpus) else None
+        return next((vcpu for vcpu in self._machine.vcpus if self._affinity(vcpu.index) == mpidr), None)

@@ -1,7 +1,11 @@
 // Generic timers: control bits, compare and timer values, interrupts through the GIC, waking from WFI.  Nothing printed
 // depends on when: what must not have expired is years away, what must have is in the past or waited for.
         .include "runtime.S"
+        .ifdef  GICV3
+        .include "gicv3.S"
+        .else
         .include "gic.S"
+        .endif
 
         .set    FAR_AWAY,       1 << 56
 
@@ -9,7 +13,7 @@ main:
         str     x30, [sp, #-16]!
         SET_HOOK irq_hook
         bl      gic_on
-        GIC_WRITE GICD, GICD_ISENABLER, (1 << VIRTUAL_TIMER) | (1 << PHYSICAL_TIMER)
+        GIC_WRITE PRIVATES, GICD_ISENABLER, (1 << VIRTUAL_TIMER) | (1 << PHYSICAL_TIMER)
         LOG     "virtual\n"
         bl      controls_v
         LOG     "physical\n"
@@ -143,8 +147,8 @@ counters:
 // x19 = the interrupt: shows and masks its timer, so that the level falls.
 serve_timer:
         str     x30, [sp, #-16]!
-        GIC_READ 12, GICD, GICD_ISPENDR
-        GIC_READ 13, GICD, GICD_ISACTIVER
+        GIC_READ 12, PRIVATES, GICD_ISPENDR
+        GIC_READ 13, PRIVATES, GICD_ISACTIVER
         mov     x9, #3
         cmp     w19, #VIRTUAL_TIMER
         b.ne    1f
@@ -154,7 +158,7 @@ serve_timer:
 1:      mrs     x11, cntp_ctl_el0
         msr     cntp_ctl_el0, x9
 2:      isb
-        GIC_READ 14, GICD, GICD_ISPENDR
+        GIC_READ 14, PRIVATES, GICD_ISPENDR
         SHOW    "ctl", x11
         SHOW    "pending", x12
         SHOW    "active", x13
@@ -176,7 +180,7 @@ serve_timer:
         mrs     x11, isr_el1
         SHOW    "isr", x11
         NL
-        GIC_SHOW " pending", GICD, GICD_ISPENDR
+        GIC_SHOW " pending", PRIVATES, GICD_ISPENDR
         LOG     " goes away with IMASK\n"
         mov     x9, #3
         msr     cnt\timer\()_ctl_el0, x9
@@ -184,7 +188,7 @@ serve_timer:
         mrs     x11, isr_el1
         SHOW    "isr", x11
         NL
-        GIC_SHOW " pending", GICD, GICD_ISPENDR
+        GIC_SHOW " pending", PRIVATES, GICD_ISPENDR
         WINDOW
         LOG     " comes back\n"
         mov     x9, #1
@@ -197,7 +201,7 @@ serve_timer:
         LI      x9, FAR_AWAY
         msr     cnt\timer\()_cval_el0, x9
         isb
-        GIC_SHOW " pending", GICD, GICD_ISPENDR
+        GIC_SHOW " pending", PRIVATES, GICD_ISPENDR
         LOG     " soon, waiting with interrupts open\n"
         mrs     x9, \counter
         add     x9, x9, #0x2000
@@ -275,8 +279,8 @@ both:
         ADDR    x9, serve
         ADDR    x10, serve_timer
         str     x10, [x9]
-        GIC_WRITE GICD, GICD_IPRIORITYR + 24, 0x80000000
-        GIC_WRITE GICD, GICD_IPRIORITYR + 28, 0x00400000
+        GIC_WRITE PRIVATES, GICD_IPRIORITYR + 24, 0x80000000
+        GIC_WRITE PRIVATES, GICD_IPRIORITYR + 28, 0x00400000
         msr     cntv_cval_el0, xzr
         msr     cntp_cval_el0, xzr
         mov     x9, #1
@@ -299,7 +303,7 @@ leave_loop:
 // Counts and sets the timer again; prints nothing.
 quiet_hook:
         stp     x30, x19, [sp, #-16]!
-        GIC_READ 19, GICC, GICC_IAR
+        ACKNOWLEDGE 19
         ADDR    x9, ticks
         ldr     x10, [x9]
         add     x10, x10, #1
@@ -307,8 +311,7 @@ quiet_hook:
         ADDR    x9, serve
         ldr     x9, [x9]
         blr     x9
-        LI      x9, GICC + GICC_EOIR
-        str     w19, [x9]
+        END     19
         ldp     x30, x19, [sp], #16
         mov     x0, #0
         ret
