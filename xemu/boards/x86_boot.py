@@ -33,7 +33,7 @@ _PROTOCOL = 0x20F  # what an ELF file is told
 _PVH_MAGIC = 0x336EC578
 _PVH_HEADER = struct.Struct("<IIIIQQQQII")
 
-# The first four descriptors of the GDT, by selector; Linux wants its code at 0x10 and its data at 0x18.
+# Selectors of the GDT; Linux wants its code at 0x10 and its data at 0x18.
 _CODE, _DATA, _TASK = 0x10, 0x18, 0x20
 
 
