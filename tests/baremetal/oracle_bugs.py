@@ -222,6 +222,20 @@ def _daif_immediate() -> Iterator[OracleBug]:
         )
 
 
+def _raced_stores() -> Iterator[OracleBug]:
+    for how in ("ivau", "ialluis"):
+        for offset in ("0x40", "0xff8", "0x2000"):
+            yield OracleBug(
+                program="smp_code",
+                name=f"{how} {offset}",
+                printed="old code=[1-9a-f][0-9a-f]*",
+                correct="old code=0",
+                why="QEMU 7.2 may miss a store to a page from which another CPU is just translating",
+                manual="B2.2.5 concurrent modification and execution: what the other PE runs once it has had its ISB",
+                sometimes=True,
+            )
+
+
 ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_stack_alignment(),
     *_reserved_blocks(),
@@ -231,6 +245,7 @@ ORACLE_BUGS: tuple[OracleBug, ...] = (
     *_os_lock(),
     *_step_after_masking(),
     *_daif_immediate(),
+    *_raced_stores(),
     OracleBug(
         program="smp_power",
         name="rounds",
