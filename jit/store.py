@@ -31,6 +31,7 @@ LARGEST_ENTRY = 64 << 20
 MOST_SEGMENTS = 8  # more are merged
 GENERATION_BYTES = 256 << 20  # of which the entries beyond go, the oldest first
 ALL_BYTES = 768 << 20  # of all generations, of which the ones that were not used for longest go
+MOST_GENERATIONS = 32
 QUIET = 1.0  # s without anything new after which what is new is saved
 MOST_LOOKS = 5  # ... and saved all the same after so many times that
 OPEN_BYTES = 1 << 20  # what a run saves is written again with what it saves next, up to this
@@ -200,13 +201,20 @@ class Store:
                 self._tidy()
 
     def save(self) -> None:
-        """Write what is new.  OSError: it could not be written, and is forgotten."""
+        """Write what is new.  OSError: it could not be written, and is still new."""
         with self._lock:
             new, self._new = self._new, {}
         if not new:
             return
-        before, self._open_entries = self._open_name, self._open_entries | new
-        self._open_name = self._write(self._open_entries)
+        before, together = self._open_name, self._open_entries | new
+        try:
+            self._open_name, self._open_entries = self._write(together), together
+        except FileNotFoundError:
+            return  # the generation was removed meanwhile, as `xemu cache clear` does
+        except OSError:
+            with self._lock:
+                self._new = new | self._new
+            raise
         if before:
             _remove(before, self._folder)
         if sum(map(len, self._open_entries.values())) > OPEN_BYTES:
@@ -328,7 +336,8 @@ def _bound(root: int, own: str) -> None:
     """Drop old generations until all together keep the bound."""
     found = generations(root)
     total = sum(size for *_, size in found)
+    count = len(found)
     for _, name, _, size in found:
-        if total > ALL_BYTES and name != own:
+        if (total > ALL_BYTES or count > MOST_GENERATIONS) and name != own:
             remove_generation(root, name)
-            total -= size
+            total, count = total - size, count - 1

@@ -209,6 +209,36 @@ def test_old_generations_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert left == [1, 2, 3]
 
 
+def test_there_are_not_many_generations(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_GENERATIONS", 3)
+    for k in range(5):
+        fill(folder, fingerprint=bytes([k]) * 32)
+        os.utime(folder / (bytes([k]) * 32).hex()[:32], (k, k))
+    assert sorted(p.name[:2] for p in folder.iterdir() if p.is_dir()) == ["02", "03", "04"]
+
+
+def test_a_generation_that_goes_while_it_is_used(folder: Path) -> None:
+    fill(folder)
+    kept = Store(str(folder), OWN)
+    root = store.open_private(str(folder))
+    store.remove_generation(root, kept.fingerprint.hex()[:32])
+    os.close(root)
+    key = next(iter(ENTRIES))
+    assert kept.get(key) == ENTRIES[key]
+    kept.put(key, b"x")
+    kept.close()
+    assert set(read(folder).values()) == {None}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write anywhere")
+def test_what_could_not_be_written_is_told(folder: Path) -> None:
+    kept = Store(str(folder), OWN)
+    kept.put(next(iter(ENTRIES)), b"x")
+    next(p for p in folder.iterdir() if p.is_dir()).chmod(0o500)
+    with pytest.raises(PermissionError):
+        kept.close()
+
+
 def test_leftovers_of_the_dead_go(folder: Path) -> None:
     fill(folder)
     own = segments(folder)[0].parent
