@@ -6,8 +6,11 @@ import ctypes
 import mmap
 import os
 import platform
-import sys
 import weakref
+from collections.abc import Mapping
+from types import ModuleType
+
+from jit.piece import LoadError, Piece, fill
 
 _MAP_32BIT = 0x40
 
@@ -36,32 +39,59 @@ def _unmap(address: int, size: int) -> None:
 
 
 class CodeCache:
-    """Bytes of host code at `base`; grows upwards, is emptied as a whole down to `keep`."""
+    """Bytes of host code at `base`; grows upwards, is emptied as a whole down to `keep`.
+
+    Constants of code are at its end, from `room` on, and stay.
+    """
 
     def __init__(self, size: int = 256 << 20) -> None:
         fd = os.memfd_create("xemu-code")
         try:
             os.ftruncate(fd, size)
             self.write = mmap.mmap(fd, size, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-            self._written = ctypes.addressof(ctypes.c_char.from_buffer(self.write))
+            self.written = ctypes.addressof(ctypes.c_char.from_buffer(self.write))
             self.base = _map_executable(fd, size)
         finally:
             os.close(fd)
-        self.size, self.used, self.kept = size, 0, 0
+        self.size, self.room, self.used, self.kept = size, size, 0, 0
+        self._constants: dict[bytes, int] = {}
         self.close = weakref.finalize(self, _unmap, self.base, size)
         self.close.atexit = False  # threads may be in there until the very end
 
     def reserve(self, length: int, align: int = 16) -> int:
         """Offset of `length` fresh bytes."""
         start = (self.used + align - 1) & -align
-        if start + length > self.size:
+        if start + length > self.room:
             raise CacheFull
         self.used = start + length
         return start
 
-    def store_word(self, offset: int, data: bytes) -> None:
-        """Replace 8 aligned bytes at once.  ctypes stores a c_uint64 by one instruction; a slice is some memcpy."""
-        ctypes.c_uint64.from_address(self._written + offset).value = int.from_bytes(data, sys.byteorder)
+    def constant(self, data: bytes) -> int:
+        """Address of constant data, shared by content."""
+        found = self._constants.get(data)
+        if found is None:
+            at = (self.room - len(data)) & -64
+            if at < self.used:
+                raise CacheFull
+            self.room = at
+            self.write[at : at + len(data)] = data
+            found = self._constants[data] = self.base + at
+        return found
+
+    def place(self, pieces: Mapping[str, Piece], host: ModuleType, first: str = "") -> dict[str, int]:
+        """Place functions that call each other, one of them `first`; gives their addresses."""
+        order = sorted(pieces, key=lambda name: name != first)
+        at = {name: self.reserve(len(pieces[name].code) + host.JUMP_SIZE) for name in order}
+        symbols = {name: self.base + offset for name, offset in at.items()}
+        for name, offset in at.items():
+            code = bytearray(pieces[name].code)
+            for fx in pieces[name].fixups:
+                if not fx.data and fx.name not in symbols:
+                    raise LoadError(f"{name} refers to {fx.name!r}, which is not among the functions placed with it")
+                fill(code, fx, self.constant(fx.data) if fx.data else symbols[fx.name], self.base + offset)
+            self.write[offset : offset + len(code)] = bytes(code)
+            host.publish(self.base + offset, len(code))
+        return symbols
 
     def keep(self) -> None:
         """What is in the cache now (the runtime) survives `clear`."""

@@ -27,9 +27,14 @@ VECTOR_SHIFTS: dict[tuple[str, int], str] = {}
 ALIGN = ""
 FMA: str | None = None
 VECTOR_UTOF: str | None = None  # the feature that vectors of unsigned numbers convert with: always
-JUMP_SIZE = 4
+BITS = {
+    "Q": ((1 << 64) - 1, 0, 0), "B26": (0x03FF_FFFF, 2, 0), **{f"G{k}": (0xFFFF, 16 * k, 5) for k in range(4)}
+}  # fmt: skip
+JUMP_SIZE, JUMP_FIELD = 4, 0
 RELAX = ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)")  # yield
-BRANCH, BRANCH_BIAS = "B26", 0  # the format of a direct jump's displacement, and where it counts from
+BRANCH_FIELD, BRANCH_BIAS = BITS["B26"], 0
+BRANCH_REACH = 1 << 27
+PUBLISHES = True
 
 
 def is_jump(code: bytes) -> bool:
@@ -37,20 +42,14 @@ def is_jump(code: bytes) -> bool:
     return code == b"\0\0\0\x14"
 
 
-def _move_wide(half: int) -> Callable[[int, int], int]:
-    """imm16 of MOVZ and MOVK: 16 bits of a 64-bit number."""
-    return lambda word, number: word & ~(0xFFFF << 5) | (number >> 16 * half & 0xFFFF) << 5
+def _insert(fmt: str) -> Callable[[int, int], int]:
+    """(instruction, number) -> the instruction with the number in its field."""
+    mask, right, left = BITS[fmt]
+    return lambda word, number: word & ~(mask << left) | (number >> right & mask) << left
 
 
-def _branch26(word: int, number: int) -> int:
-    """imm26 of B and BL: a distance in bytes."""
-    if number & 3 or not -(1 << 27) <= number < 1 << 27:
-        raise OverflowError(f"a branch by {number} bytes")
-    return word & ~0x03FF_FFFF | number >> 2 & 0x03FF_FFFF
-
-
-# What fix-ups write that is not a whole number of bytes: the instruction with the number in its field
-FIELDS = {"G0": _move_wide(0), "G1": _move_wide(1), "G2": _move_wide(2), "G3": _move_wide(3), "B26": _branch26}
+# What fix-ups write that is not a whole number of bytes
+FIELDS = {fmt: _insert(fmt) for fmt in BITS if fmt != "Q"}
 
 
 def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
@@ -60,7 +59,9 @@ def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
 
 def jump(distance: int) -> bytes:
     """A jump to `distance` bytes from its own first byte."""
-    return _branch26(0x1400_0000, distance).to_bytes(4, "little")
+    if distance & 3 or not -BRANCH_REACH <= distance < BRANCH_REACH:
+        raise OverflowError(f"a branch by {distance} bytes")
+    return FIELDS["B26"](0x1400_0000, distance).to_bytes(4, "little")
 
 
 @cache
@@ -75,10 +76,12 @@ def publish(address: int, size: int) -> None:
     _clear_cache()(address, address + size)
 
 
-def padding(place: int) -> bytes:
-    """See x86_64: an instruction always is one aligned word."""
-    return b""
+def publish_address() -> int:
+    return ctypes.cast(_clear_cache(), ctypes.c_void_p).value or 0
 
+
+NOP = 0xD503_201F.to_bytes(4, "little")
+NOPS = (b"", b"", b"", b"", NOP, b"", b"", b"")  # code is a multiple of 4 bytes
 
 OPAQUE = "add i64 {}, 0"  # MOVZ/MOVK take all 64 bits anyway
 

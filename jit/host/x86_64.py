@@ -24,9 +24,13 @@ FMA: str | None = "fma"  # the feature that the op of that name needs
 VECTOR_UTOF: str | None = "avx512vl"  # the feature that vectors of unsigned 32-bit numbers convert with
 RELATIVE = {RELOC_PC32: "i", RELOC_PLT32: "i"}
 FIELDS: dict[str, Callable[[int, int], int]] = {}  # holes are whole bytes
-JUMP_SIZE = 5
+# of each format: (mask, right, left) of the bits that get (number >> right & mask) << left
+BITS = {fmt: ((1 << 8 * size) - 1, 0, 0) for fmt, size in (("Q", 8), ("I", 4), ("i", 4), ("H", 2), ("B", 1))}
+JUMP_SIZE, JUMP_FIELD = 5, 1  # bytes of a direct jump, and where in it the displacement is
 RELAX = ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()")
-BRANCH, BRANCH_BIAS = "i", 4  # the format of a direct jump's displacement, and where it counts from
+BRANCH_FIELD, BRANCH_BIAS = BITS["i"], 4  # how a displacement is written, and where it counts from
+BRANCH_REACH = 1 << 31
+PUBLISHES = False  # instruction fetch sees what was stored
 
 
 def is_jump(code: bytes) -> bool:
@@ -55,14 +59,16 @@ def publish(address: int, size: int) -> None:
     """Code was written at `address` through another mapping: x86 fetches what was stored."""
 
 
-_NOPS = (b"", b"\x90", b"\x66\x90", b"\x0f\x1f\x00", b"\x0f\x1f\x40\x00")
+def publish_address() -> int:
+    """The C function (start, end) that does that, where PUBLISHES."""
+    return 0
 
 
-def padding(place: int) -> bytes:
-    """What to put at `place` so that a jump behind it lies in one aligned word of 8 bytes."""
-    room = 8 - place % 8
-    return b"" if room >= JUMP_SIZE else _NOPS[room]
-
+# code that does nothing, by length
+NOPS = (
+    b"", b"\x90", b"\x66\x90", b"\x0f\x1f\x00", b"\x0f\x1f\x40\x00", b"\x0f\x1f\x44\x00\x00",
+    b"\x66\x0f\x1f\x44\x00\x00", b"\x0f\x1f\x80\x00\x00\x00\x00",
+)  # fmt: skip
 
 # The small code model stores any symbol as a sign-extended imm32, whatever its declared range: a wide hole is
 # therefore first moved to a register behind an empty asm, which LLVM does not look through.

@@ -58,7 +58,6 @@ class ArmCpu:
         self._starts = frozenset(symbols.values())
         self._wire()
         system.cpus.append(self)
-        system.engine.concurrent = len(system.cpus) > 1
         self._natives: dict[str, Any] = {}
         for k, cpu in enumerate(system.cpus):
             cpu.set("peers", len(system.cpus) - 1)
@@ -118,8 +117,11 @@ class ArmCpu:
         for name in HOST_FUNCTIONS:
             function = ctypes.CDLL(None)[name]
             self.set(f"cb_{name}", ctypes.cast(function, ctypes.c_void_p).value or 0)
+        if system.engine.machine is None:
+            self.set("cb_publish", system.engine.host.publish_address())
         for name, value in (
-            ("code_base", system.engine.cache.base), ("ram_base", ram.base), ("ram_size", ram.size),
+            ("code_base", system.engine.cache.base), ("code_written", system.engine.cache.written),
+            ("ram_base", ram.base), ("ram_size", ram.size),
             ("ram_host", ram.host), ("ram_flags", system.flags.base), ("code_lines", system.lines.base),
             ("dirs", system.directories.base), ("dir_bytes", system.dir_bytes), ("slots", self._slots.base),
             ("empty_table", system.engine.tables.empty), ("shared", system.shared.base),

@@ -123,10 +123,38 @@ def poll() -> Function:
 
 
 def link() -> Function:
-    """A jump to an offset of this page (or its end) that has no code yet."""
+    """A jump to an offset of this page that has no code yet, or is not known to: see link_hit."""
     b = Builder("link", kind="stencil")
+    b.stenv(ENV.pc, b.ldenv(ENV.pc_base, I64) + b.hole("PC", 0, PAGE - 4))
+    b.stenv(ENV.link_place, b.hole("HERE", 0, (1 << 31) - 1))
+    b.goto("link_hit")
+    return b.function
+
+
+def plain_link() -> Function:
+    """A jump to an offset of this page, or its end, that stays one through `lookup`."""
+    b = Builder("plain_link", kind="stencil")
     b.stenv(ENV.pc, b.ldenv(ENV.pc_base, I64) + b.hole("PC", 0, PAGE))
     b.goto("lookup")
+    return b.function
+
+
+def link_hit() -> Function:
+    """From a link: `lookup`, and where there is code the branch at env.link_place goes there from now on.
+
+    Both are of one page and mode.  Where the page has been invalidated meanwhile, no one comes to that branch any more.
+    """
+    b = Builder("link_hit", kind="stencil")
+    b.leave_if(b.ldenv(ENV.attn, I32).ne(0), "attention")
+    pc = b.ldenv(ENV.pc, I64)
+    entry = xtlb_entry(b, pc)
+    b.leave_if(b.ld(entry, I64).ne(pc & ~(PAGE - 4)), "lookup_miss")
+    table = b.ld(b.ptradd(entry, XTLB_TABLE), PTR)
+    offset = b.ld(b.ptradd(table, pc & (PAGE - 4)), I32).zext(I64)
+    place = b.ldenv(ENV.link_place, I64)
+    written, run = b.ldenv(ENV.code_written, PTR), b.ldenv(ENV.code_base, PTR)
+    b.when(offset.ne(0), lambda: b.call("patch_link", written, run, place, offset))
+    enter_page(b, pc, entry)
     return b.function
 
 
@@ -148,4 +176,6 @@ def enter() -> Function:
 
 
 def functions() -> list[Function]:
-    return [f() for f in (translate, exit_code, lookup, lookup_miss, fetch_fault, resync, enter, mode_changed)]
+    return [
+        f() for f in (translate, exit_code, lookup, lookup_miss, link_hit, fetch_fault, resync, enter, mode_changed)
+    ]

@@ -16,7 +16,7 @@ SP_INDEX = 31
 # Runtime code that stencils reach through a pointer in the state: continuations (tail calls) and functions.
 CONTINUATIONS = (
     "lookup", "exit", "attention", "take_exception", "exception_return", "translate", "data_fault", "undefined_insn",
-    "resync",
+    "resync", "link_hit",
 )  # fmt: skip
 FUNCTIONS = (
     "slow_load", "slow_store", "slow_probe", "load_elements", "store_elements", "fetch_fill", "set_regime",
@@ -49,6 +49,7 @@ CALLBACKS = (
     "event",
     "code_write",
     "resolve",
+    "publish",  # of the host: code was written (start, end)
 )
 
 _ROWS = [
@@ -101,7 +102,9 @@ _ROWS = [
     ("tlb", PTR, 1),
     ("tlb_unpriv", PTR, 1),
     ("xtlb", PTR, 1),
-    ("code_base", PTR, 1),
+    ("code_base", PTR, 1),  # the code cache: where it runs, and where it is written
+    ("code_written", PTR, 1),
+    ("link_place", I64, 1),  # the branch whose link is being run
     # a memory access on its slow path: result or value, and what the fault was
     ("scratch", I128, 4),
     ("elements", I128, 5),  # up to 64 bytes of several elements, and room for what is copied too much

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from jit.baseline import Baseline, CodePage
 from jit.codecache import CacheFull, CodeCache
+from jit.host import host_module
 from jit.ir import Function
 from jit.store import Store
 from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, mmu, smp, timers
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
-from targets.arm.env import SLOTS
+from targets.arm.env import CALLBACK_AT, SLOTS
 
 PAGE = 4096
 CODE_FLAG = 1  # of ram_flags: the page holds translated code
@@ -60,7 +61,13 @@ def runtime_functions() -> list[Function]:
 
 def inserts() -> list[Function]:
     """What the engine places between instructions, in IR."""
-    return [dispatch.poll(), dispatch.link(), exceptions.stack_check(), debug_points.breakpoint_check()]
+    return [
+        dispatch.poll(),
+        dispatch.link(),
+        dispatch.plain_link(),
+        exceptions.stack_check(),
+        debug_points.breakpoint_check(),
+    ]
 
 
 class Arena:
@@ -97,8 +104,9 @@ class System:
         self.lines = Arena(self.dir_bytes)  # of each page, a bit for each 64 bytes with code that is translated
         self.frontend = A64Frontend(features, log)
         self.engine = Baseline(
-            self.frontend, SLOTS, runtime_functions, inserts, self.read_page, CodeCache(cache_size), machine, store
-        )
+            self.frontend, SLOTS, runtime_functions, inserts, self.page_at, CALLBACK_AT["publish"],
+            CodeCache(min(cache_size, host_module(machine).BRANCH_REACH)), machine, store,
+        )  # fmt: skip
         self.shared = Arena(smp.SIZE)
         self.cpus: list[Any] = []
         self._guards: dict[int, int] = {}  # pages that are not yet safe from unnoticed stores: see guard
@@ -110,10 +118,12 @@ class System:
 
     def read_page(self, number: int) -> bytes:
         """A physical page's bytes."""
-        address = number * PAGE
-        if self.ram.base <= address < self.ram.base + self.ram.size:
-            return ctypes.string_at(self.ram.host + address - self.ram.base, PAGE)
-        return ctypes.string_at(self.rom_hosts[number], PAGE)
+        return ctypes.string_at(self.page_at(number), PAGE)
+
+    def page_at(self, number: int) -> int:
+        """Host address of a physical page."""
+        index = self._index(number)
+        return self.rom_hosts[number] if index is None else self.ram.host + index * PAGE
 
     # -- code pages ---------------------------------------------------------------------------------------------------
     def _index(self, number: int) -> int | None:

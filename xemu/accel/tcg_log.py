@@ -26,7 +26,7 @@ def attach(system: System, machine: Machine) -> None:
     if log.enabled("in_asm") or log.enabled("out_asm"):
         system.engine.on_translate = writer.block
     if log.enabled("op") or log.enabled("op_opt"):
-        system.engine.on_stencil = writer.stencil
+        system.engine.words.on_stencil = writer.stencil
     system.engine.chain = not log.enabled("exec")
     if log.enabled("stats"):
         machine.on_stop.append(writer.statistics)
