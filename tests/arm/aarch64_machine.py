@@ -18,7 +18,7 @@ from targets.arm.system import Bus, System
 RET = 0xD65F_03C0
 AT = 0x10_0000  # nothing of this process is mapped this low: return address, callbacks, stack
 RETURN, CALLBACKS, STACK_SIZE = AT, AT + 0x100, 1 << 20
-NAMES = (*SIGNATURES, "clock_gettime")  # the other host functions are for machines of several CPUs
+NAMES = (*SIGNATURES, "clock_gettime", "publish")  # the other host functions are for machines of several CPUs
 
 
 class Aarch64Cpu(ArmCpu):
@@ -39,11 +39,13 @@ class Aarch64Cpu(ArmCpu):
         super().__init__(system, bus, index, model)
         self._callbacks: list[Callable[..., int | None]] = [getattr(self, f"_on_{name}") for name in SIGNATURES]
         self._callbacks.append(lambda clock, where: ctypes.CDLL(None).clock_gettime(clock, ctypes.c_void_p(where)))
+        self._callbacks.append(uc.ctl_remove_cache)
         for k, name in enumerate(NAMES):
             self.set(f"cb_{name}", CALLBACKS + 4 * k)
         engine, ram = system.engine, system.ram
         for base, size in (
-            (engine.cache.base, engine.cache.size), (engine.tables.base, engine.tables.count * 4096),
+            (engine.cache.base, engine.cache.size), (engine.cache.written, engine.cache.size),
+            (engine.tables.base, engine.tables.count * 4096),
             (ram.host, ram.size), *((a.base, a.size) for a in (system.directories, system.flags, system.lines)),
             (self._state.base, self._state.size), (self._slots.base, self._slots.size),
         ):  # fmt: skip
@@ -52,7 +54,7 @@ class Aarch64Cpu(ArmCpu):
     def _stopped(self, uc: Any, address: int, _size: int, _user: Any) -> None:
         """A callback: x0 to x4 are its arguments, x0 its result."""
         k = (address - CALLBACKS) // 4
-        count = 2 if NAMES[k] == "clock_gettime" else len(SIGNATURES[NAMES[k]]) - 1
+        count = len(SIGNATURES[NAMES[k]]) - 1 if NAMES[k] in SIGNATURES else 2
         registers = [getattr(self.c, f"UC_ARM64_REG_X{n}") for n in range(count)]
         out = self._callbacks[k](*(uc.reg_read(r) for r in registers))
         uc.reg_write(self.c.UC_ARM64_REG_X0, out or 0)
