@@ -115,6 +115,7 @@ class Baseline:
             frontend, self.templates, self.host, lambda functions: self._compile(functions, machine), self.cache,
             self._store if machine is None else None, self.stats,
         )  # fmt: skip
+        self.stops: dict[int, str] = {}  # an insert for each instruction at these offsets in a page
         self._stops = (ctypes.c_uint64 * (PAGE // 4))()
         self._inserts: dict[str, int] = {}
         self._start_stitcher(self._made("inserts", inserts, machine))
@@ -243,7 +244,8 @@ class Baseline:
 
     def insert_at(self, offset: int, name: str) -> None:
         """From now on, code at this offset of any page has the insert `name` before it."""
-        if not self._stops[offset >> 2]:
+        if offset not in self.stops:
+            self.stops[offset] = name
             self._stops[offset >> 2] = self._inserts[name]
             for number in self.modes_of:
                 self.invalidate(number, offset, 4)

@@ -100,7 +100,7 @@ class CodeCache:
     def clear(self) -> None:
         """Drop all but what was kept; its memory goes back to the host."""
         page = mmap.PAGESIZE
-        start, end = (self.kept + page - 1) & -page, (self.used + page - 1) & -page
+        start, end = (self.kept + page - 1) & -page, self.room & -page  # constants begin behind that
         if start < end:
             self.write.madvise(mmap.MADV_REMOVE, start, end - start)
         self.used = self.kept
