@@ -1,4 +1,4 @@
-"""What the stitcher knows: templates of code, and the words that they are of.  Flat memory, laid out by jit/stitch.py."""
+"""What the stitcher knows: templates of code, and the words that they are of.  Flat memory, as jit/stitch.py has it."""
 
 from __future__ import annotations
 
