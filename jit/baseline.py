@@ -30,6 +30,7 @@ from jit.piece import Piece
 from jit.stitch import MAX_BLOCK, PAGE, STATE
 from jit.store import Store
 from jit.store_pieces import PieceStore
+from jit.store_words import WordStore
 from jit.templates import Code, Templates, TemplatesFull
 from jit.words import Stats, Words
 
@@ -119,6 +120,7 @@ class Baseline:
         self._stops = (ctypes.c_uint64 * (PAGE // 4))()
         self._inserts: dict[str, int] = {}
         self._start_stitcher(self._made("inserts", inserts, machine))
+        self.kept_words = self._load_words(store) if store and machine is None else None
         self.cache.keep()
         if self.cache.room - self.cache.kept < 2 * CODE_RESERVE:
             raise ValueError(
@@ -140,6 +142,12 @@ class Baseline:
         from jit.stencil import compile_functions  # loads LLVM: only where the store lacks something
 
         return compile_functions(functions, self.slots, machine)
+
+    def _load_words(self, store: Store) -> WordStore:
+        kept = WordStore(store, self.frontend.identity, self.templates, self.cache, self.lock)
+        kept.load()
+        store.before_save.append(kept.save)
+        return kept
 
     def _start_stitcher(self, inserts: Mapping[str, Piece]) -> None:
         """Place the stitcher, which runs here even where the code is for another host, and tell it what stays."""
@@ -219,6 +227,8 @@ class Baseline:
                 self.words.supply(words, offset, page.mode, page.table, page.single)
             except TemplatesFull:
                 self.templates.forget()
+            if self.kept_words:
+                self.kept_words.touch()
 
     def _guest_words(self, page: CodePage, offset: int) -> tuple[int, ...]:
         """The words that a block at an offset of the page may have."""

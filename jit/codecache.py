@@ -78,6 +78,10 @@ class CodeCache:
             found = self._constants[data] = self.base + at
         return found
 
+    def constants(self) -> list[tuple[int, bytes]]:
+        """(offset, data) of all constants, in the order they came."""
+        return [(address - self.base, data) for data, address in self._constants.items()]
+
     def place(self, pieces: Mapping[str, Piece], host: ModuleType, first: str = "") -> dict[str, int]:
         """Place functions that call each other, one of them `first`; gives their addresses."""
         order = sorted(pieces, key=lambda name: name != first)

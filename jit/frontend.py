@@ -30,6 +30,7 @@ class Frontend(Protocol):
     """A guest architecture with instructions of `insn_size` bytes."""
 
     insn_size: int
+    identity: str  # what decoding depends on besides the word and the mode: equal for CPUs that decode alike
 
     def decode(self, word: int, mode: int) -> Decoded:
         """Decode a word; words that are undefined decode to the instruction that raises the exception."""

@@ -17,7 +17,7 @@ import stat
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 MAGIC = b"xemu store v1\n\0\0"
@@ -147,7 +147,9 @@ class Store:
         self._segments = self._open_all()
         self._lock = threading.Lock()
         self._new: dict[bytes, bytes] = {}
-        self._open_name, self._open_entries = "", dict[bytes, bytes]()  # this run's segment, as long as it is small
+        self._contents = {segment.name: frozenset(segment.rows) for segment in self._segments}
+        self._open: dict[bytes, bytes] = {}  # what this run's last segment has, as long as it is small
+        self.before_save: list[Callable[[bool], None]] = []  # to put what is new; told whether it is the last time
         self._came = threading.Event()  # something is new
         self._saver: threading.Thread | None = None
         self._closing = False
@@ -183,6 +185,11 @@ class Store:
         if len(payload) <= LARGEST_ENTRY:
             with self._lock:
                 self._new[key] = payload
+            self.touch()
+
+    def touch(self) -> None:
+        """Something is new, or will be when those in `before_save` are asked."""
+        if not self._came.is_set():
             self._came.set()
 
     def save_in_background(self) -> None:
@@ -202,23 +209,32 @@ class Store:
 
     def save(self) -> None:
         """Write what is new.  OSError: it could not be written, and is still new."""
+        for ask in self.before_save:
+            ask(self._closing)
         with self._lock:
             new, self._new = self._new, {}
-        if not new:
-            return
-        before, together = self._open_name, self._open_entries | new
         try:
-            self._open_name, self._open_entries = self._write(together), together
+            for key in [key for key, payload in new.items() if len(payload) > OPEN_BYTES]:
+                self._replace({key: new[key]})
+                del new[key]
+            if new:
+                self._open = (self._open if sum(map(len, self._open.values())) < OPEN_BYTES else {}) | new
+                self._replace(self._open)
         except FileNotFoundError:
-            return  # the generation was removed meanwhile, as `xemu cache clear` does
+            pass  # the generation was removed meanwhile, as `xemu cache clear` does
         except OSError:
             with self._lock:
                 self._new = new | self._new
             raise
-        if before:
-            _remove(before, self._folder)
-        if sum(map(len, self._open_entries.values())) > OPEN_BYTES:
-            self._open_name, self._open_entries = "", {}
+
+    def _replace(self, entries: dict[bytes, bytes]) -> None:
+        """Write a segment, and remove those that have nothing else."""
+        name = self._write(entries)
+        for old, keys in list(self._contents.items()):
+            if keys <= entries.keys():
+                _remove(old, self._folder)
+                del self._contents[old]
+        self._contents[name] = frozenset(entries)
 
     def close(self) -> None:
         """The last save() of a run.  Keeps the store within its bounds."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import struct
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jit.host_memory import discard, map_memory, unmap
 from jit.stitch import ENDS, ENTRY_SIZE, FIX_SIZE, NO_TARGET, TAKEN, TEMPLATE_SIZE, UNIT, hash_of
 
 ARENA_SIZE = 256 << 20  # lazily backed; a template takes 200 to 400 bytes
+# The same in every run, so that templates can be kept with the pointers between them: far from where Linux puts things
+# by itself, on hosts with 39 bits of addresses too.
+ARENA_ADDRESS = 128 << 30
 MOST_WORDS = 1 << 18  # a guest that makes up code has no end of them
 TABLE_SIZE = 2 * MOST_WORDS  # entries: half of them free keeps searches short
 _ENTRY = struct.Struct("<IHBBiIQQ")
 _FIX = struct.Struct("<IIqQII")
 _TEMPLATE = struct.Struct("<QQIIQQIIiI")
+_DUMP = struct.Struct("<QII")  # where the templates are, their bytes, the number of words; slots, entries, templates
 assert (_ENTRY.size, _FIX.size, _TEMPLATE.size) == (ENTRY_SIZE, FIX_SIZE, TEMPLATE_SIZE)
 
 
@@ -37,20 +42,26 @@ class Fix:
 
 @dataclass(slots=True)
 class Code:
-    """Code with all its holes filled but those that depend on its place.  slow: its slow path, placed elsewhere."""
+    """Code with all its holes filled but those that depend on its place.  slow: its slow path, placed elsewhere.
+
+    fixed: it has an address of this run in it.
+    """
 
     data: bytes
     fixes: tuple[Fix, ...] = ()
     slow: Code | None = None
+    fixed: bool = False
 
 
 class _Memory:
-    """Lazily backed, zeroed memory at a fixed address."""
+    """Lazily backed, zeroed memory that does not move."""
 
-    def __init__(self, size: int) -> None:
-        self.map = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
-        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+    def __init__(self, size: int, address: int = 0) -> None:
+        """address: where it is to be, if that is free."""
+        self.base = map_memory(size, address)
+        self.map = memoryview((ctypes.c_char * size).from_address(self.base)).cast("B")
         self.size, self.used = size, 0
+        weakref.finalize(self, unmap, self.base, size).atexit = False  # threads may be in there until the very end
 
     def put(self, data: bytes) -> int:
         """Copy data, with room up to a whole unit behind it; gives its address."""
@@ -61,7 +72,7 @@ class _Memory:
         return self.base + at
 
     def clear(self) -> None:
-        self.map.madvise(mmap.MADV_DONTNEED)
+        discard(self.base, self.size)
         self.used = 0
 
 
@@ -79,11 +90,14 @@ class Templates:
     """Templates and words by mode.  Those added with `keep` before the first word stay for ever."""
 
     def __init__(self) -> None:
-        self._kept, self._arena = _Memory(1 << 20), _Memory(ARENA_SIZE)
+        self._kept, self._arena = _Memory(1 << 20), _Memory(ARENA_SIZE, ARENA_ADDRESS)
         self._table = _Memory(TABLE_SIZE * ENTRY_SIZE)
         self.words = self._table.base
         self.mask = TABLE_SIZE - 1
         self.count = 0
+        self._slots: list[int] = []  # offsets of the entries in the table, in the order they came
+        self._fixes: dict[int, tuple[tuple[Fix, ...], int]] = {}  # where fixes are, by identity: a stencil's are shared
+        self._fixed = set[int]()  # templates that are of no use in another run
 
     def keep(self, code: Code) -> int:
         """Add a template that `forget` leaves alone; gives its address."""
@@ -97,11 +111,22 @@ class Templates:
         slow = code.slow or Code(b"")
         parts = [self._put(part, memory) for part in (code, slow)]
         taken = [f.offset for f in code.fixes if f.kind == TAKEN]
-        return memory.put(_TEMPLATE.pack(*parts[0], *parts[1], taken[0] if len(taken) == 1 else -1, 0))
+        template = memory.put(_TEMPLATE.pack(*parts[0], *parts[1], taken[0] if len(taken) == 1 else -1, 0))
+        if code.fixed or slow.fixed:
+            self._fixed.add(template)  # entries with it are kept without
+        return template
 
     def _put(self, code: Code, memory: _Memory) -> tuple[int, int, int, int]:
-        fixes = b"".join(_FIX.pack(f.offset, f.kind, f.addend, f.mask, f.right, f.left) for f in code.fixes)
-        return memory.put(code.data), memory.put(fixes), len(code.data), len(code.fixes)
+        return memory.put(code.data), self._put_fixes(code.fixes, memory), len(code.data), len(code.fixes)
+
+    def _put_fixes(self, fixes: tuple[Fix, ...], memory: _Memory) -> int:
+        known = self._fixes.get(id(fixes)) if memory is self._arena else None
+        if known is not None:
+            return known[1]
+        at = memory.put(b"".join(_FIX.pack(f.offset, f.kind, f.addend, f.mask, f.right, f.left) for f in fixes))
+        if memory is self._arena:
+            self._fixes[id(fixes)] = fixes, at  # alive as long as its identity is used
+        return at
 
     # -- words --------------------------------------------------------------------------------------------------------
     def _slot(self, word: int, mode: int) -> tuple[int, bool]:
@@ -133,6 +158,7 @@ class Templates:
             if self.count >= MOST_WORDS:
                 raise TemplatesFull
             self.count += 1
+            self._slots.append(offset)
         where = NO_TARGET if displacement is None else displacement
         near = (old.near if old else 0) if near is None else near
         far = (old.far if old else 0) if far is None else far
@@ -143,6 +169,41 @@ class Templates:
         self._arena.clear()
         self._table.clear()
         self.count = 0
+        for known in (self._slots, self._fixes, self._fixed):
+            known.clear()
+
+    # -- for another run ----------------------------------------------------------------------------------------------
+    def dump(self) -> bytes:
+        """All words and templates but those with addresses of this run."""
+        table = self._table.map
+        read = self._dump_entry if self._fixed else bytes
+        entries = b"".join([read(table[at : at + ENTRY_SIZE]) for at in self._slots])
+        slots = struct.pack(f"<{len(self._slots)}I", *self._slots)
+        head = _DUMP.pack(self._arena.base, self._arena.used, self.count)
+        return b"".join((head, slots, entries, self._arena.map[: self._arena.used]))
+
+    def _dump_entry(self, entry: memoryview) -> bytes:
+        *rest, near, far = _ENTRY.unpack(entry)
+        return _ENTRY.pack(*rest, *(0 if template in self._fixed else template for template in (near, far)))
+
+    def load(self, dump: memoryview) -> bool:
+        """Begin with the words of a dump.  False: it is of memory elsewhere, or is none; then nothing is loaded."""
+        if self.count or len(dump) < _DUMP.size:
+            return False
+        base, used, count = _DUMP.unpack_from(dump)
+        size = _DUMP.size + count * (4 + ENTRY_SIZE) + used
+        if base != self._arena.base or used > self._arena.size or count > MOST_WORDS or size != len(dump):
+            return False
+        start = _DUMP.size + 4 * count
+        slots = struct.unpack_from(f"<{count}I", dump, _DUMP.size)
+        if any(at & ENTRY_SIZE - 1 or at >= self._table.size for at in slots):
+            return False
+        table = self._table.map
+        for at, entry in zip(slots, range(start, start + count * ENTRY_SIZE, ENTRY_SIZE), strict=True):
+            table[at : at + ENTRY_SIZE] = dump[entry : entry + ENTRY_SIZE]
+        self._arena.map[:used] = dump[-used:] if used else b""
+        self._arena.used, self.count, self._slots = used, count, list(slots)
+        return True
 
 
 def addresses(templates: Iterable[int]) -> bytes:

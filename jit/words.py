@@ -38,7 +38,7 @@ class Stats:
 class _Plan:
     """How a stencil is filled: its bytes, its holes (writer, offset, name, addend, mask), and what stays to be fixed.
 
-    piece: kept alive, because plans are found by its identity.
+    piece: kept alive, because plans are found by its identity.  fixed: the bytes hold addresses of this run.
     """
 
     data: bytes
@@ -46,6 +46,7 @@ class _Plan:
     fixes: tuple[Fix, ...]
     slow: _Plan | None
     piece: Piece
+    fixed: bool = False
 
 
 class Words:
@@ -187,7 +188,8 @@ class Words:
                 write, mask = writer(fx.fmt)
                 holes.append((write, fx.offset, fx.name, fx.addend, mask))
         behind = self._plan(piece.slow, True) if piece.slow else None
-        plan = self._plans[id(piece)] = _Plan(bytes(data), holes, tuple(fixes), behind, piece)
+        fixed = any(fx.data and not fx.relative for fx in piece.fixups)
+        plan = self._plans[id(piece)] = _Plan(bytes(data), holes, tuple(fixes), behind, piece, fixed)
         return plan
 
     def _fill(self, plan: _Plan, values: Mapping[str, int]) -> Code:
@@ -195,4 +197,4 @@ class Words:
         data = bytearray(plan.data)
         for write, offset, name, addend, mask in plan.holes:
             write(data, offset, values[name] + addend & mask)
-        return Code(bytes(data), plan.fixes, self._fill(plan.slow, values) if plan.slow else None)
+        return Code(bytes(data), plan.fixes, self._fill(plan.slow, values) if plan.slow else None, plan.fixed)

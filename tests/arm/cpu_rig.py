@@ -6,6 +6,7 @@ import ctypes
 import mmap
 from collections.abc import Iterable
 
+from jit.store import Store
 from targets.arm.cpu import ArmCpu
 from targets.arm.exits import Exit
 from targets.arm.models import MODELS
@@ -48,6 +49,7 @@ class Board:
         ram_base: int = RAM_BASE,
         ram_size: int = RAM_SIZE,
         features: tuple[str, ...] = (),
+        store: Store | None = None,
     ) -> None:
         self.ram_base = ram_base
         self.map = mmap.mmap(-1, ram_size)
@@ -55,7 +57,7 @@ class Board:
         model = MODELS["cortex-a57"]
         ram = MainRam(ram_base, ram_size, self.host)
         host = "aarch64" if engine == "aarch64" else None  # the baseline engine on a host that Unicorn plays
-        self.system = System(features or model.features, ram, cache_size=cache_size, machine=host)
+        self.system = System(features or model.features, ram, cache_size=cache_size, machine=host, store=store)
         make = {"reference": ReferenceCpu, "baseline": ArmCpu, "aarch64": Aarch64Cpu}[engine]
         self.cpus = [make(self.system, NoBus(), k, model) for k in range(cpus)]
         for cpu in self.cpus:

@@ -60,6 +60,7 @@ class A64Frontend:
     insn_size = 4
 
     def __init__(self, features: Iterable[str] = (), warn: Callable[[str], None] | None = None) -> None:
+        self.identity = " ".join(sorted(features))
         self.decoder = Decoder(features)
         self._lifted: dict[tuple[Any, ...], A64] = {}
         self._mode_matters: dict[Any, int] = {}

@@ -1,0 +1,72 @@
+"""Known words and their templates in the store: one entry, which a start takes as a whole."""
+
+from __future__ import annotations
+
+import struct
+import threading
+
+from jit.codecache import CacheFull, CodeCache
+from jit.store import Store, key_of
+from jit.templates import Templates
+
+_HEADER = struct.Struct("<I")  # the number of constants; each of them; Templates.dump()
+_CONSTANT = struct.Struct("<QI")  # offset in the code cache, length
+GROWTH = 8  # while a run goes on, its words are written again when one in so many is new
+GROWTH_AT_END = 128
+
+
+class WordStore:
+    """The words of one kind of CPU.  cache: has the constants that templates refer to, by their offsets."""
+
+    def __init__(
+        self, store: Store, identity: str, templates: Templates, cache: CodeCache, lock: threading.RLock
+    ) -> None:
+        """identity: of the guest CPU, as far as decoding depends on it.  lock: is held where words are added."""
+        self._store, self._templates, self._cache, self._lock = store, templates, cache, lock
+        self._key = key_of(b"words", identity.encode(), str(cache.size).encode())
+        self._saved = 0  # how many words the store has
+        self.loaded = 0
+
+    def load(self) -> None:
+        """Begin with the words of earlier runs, where nothing is in their way."""
+        dump = self._store.get(self._key)
+        if dump is not None and self._load(memoryview(dump)):
+            self.loaded = self._saved = self._templates.count
+
+    def _load(self, dump: memoryview) -> bool:
+        if len(dump) < _HEADER.size:
+            return False
+        (count,) = _HEADER.unpack_from(dump)
+        at = _HEADER.size
+        for _ in range(count):
+            if len(dump) < at + _CONSTANT.size:
+                return False
+            offset, length = _CONSTANT.unpack_from(dump, at)
+            at += _CONSTANT.size
+            try:
+                if self._cache.constant(bytes(dump[at : at + length])) != self._cache.base + offset:
+                    return False  # another order
+            except CacheFull:
+                return False
+            at += length
+        return self._templates.load(dump[at:])
+
+    def touch(self) -> None:
+        """There are new words."""
+        self._store.touch()
+
+    def save(self, last: bool) -> None:
+        """Have the store keep the words, if enough of them are new.  last: the run is about to end."""
+        new = self._templates.count - self._saved
+        if new < 0:  # all were forgotten
+            new = self._templates.count
+        if new * (GROWTH_AT_END if last else GROWTH) <= self._templates.count:
+            return
+        with self._lock:
+            constants = self._cache.constants()
+            parts = [_HEADER.pack(len(constants))]
+            for offset, data in constants:
+                parts += (_CONSTANT.pack(offset, len(data)), data)
+            parts.append(self._templates.dump())
+            self._saved = self._templates.count
+        self._store.put(self._key, b"".join(parts))
