@@ -168,7 +168,8 @@ class Baseline:
             words.inserts[name] = number
             self._set("inserts", self._inserts[name], number)
         for name, value in (
-            ("words", self.templates.words), ("mask", self.templates.mask), ("cache", self.cache.written),
+            ("words", self.templates.words), ("index", self.templates.index), ("mask", self.templates.mask),
+            ("cache", self.cache.written),
             ("base", self.cache.base), ("stops", ctypes.addressof(self._stops)), ("link_field", host.JUMP_FIELD),
             ("cb_publish", 0 if self.machine else host.publish_address()),
         ):  # fmt: skip

@@ -58,7 +58,8 @@ PART = Layout([
 PART_SIZE = 80
 
 STATE = Layout([
-    ("words", PTR, 1), ("mask", I64, 1),  # the hash table of entries, and their number less one
+    ("words", PTR, 1),  # the entries; the first one is empty
+    ("index", PTR, 1), ("mask", I64, 1),  # a hash table of their numbers, 0 where it is free; its size less one
     ("guest", PTR, 1), ("table", PTR, 1),  # bytes and entry table of the page
     ("offset", I64, 1), ("mode", I64, 1), ("single", I64, 1), ("chained", I64, 1),
     ("cache", PTR, 1),  # the code cache, to write
@@ -130,17 +131,19 @@ def hash_of(word: int, mode: int) -> int:
 
 
 def find() -> Function:
-    """stitch_find(word, mode) -> the offset of its entry in the table, or -1."""
+    """stitch_find(word, mode) -> the offset of its entry, or -1."""
     b = Builder("stitch_find", ret=I64, args=(I64, I64))
     word, mode = b.args
-    key, mask, words = word | (mode + 1) << 32, _get(b, "mask"), _get(b, "words")
+    key, mask, words, index = word | (mode + 1) << 32, _get(b, "mask"), _get(b, "words"), _get(b, "index")
 
-    def probe(at: Value, _key: Value) -> tuple[Value, Sequence[Value]]:
-        here = b.ld(b.ptradd(words, (at & mask) * ENTRY_SIZE), I64) & ((1 << 48) - 1)
-        return here.ne(key) & here.ne(0), (at + 1, here)
+    def probe(at: Value, _entry: Value, _key: Value) -> tuple[Value, Sequence[Value]]:
+        entry = b.ld(b.ptradd(index, (at & mask) << 2), I32).zext(I64) * ENTRY_SIZE
+        here = b.ld(b.ptradd(words, entry), I64) & ((1 << 48) - 1)
+        return here.ne(key) & here.ne(0), (at + 1, entry, here)
 
-    behind, here = b.loop(((key * HASH).lshr(32), b.const(0)), probe)  # never full, so a free entry ends it
-    b.ret(b.select(here.eq(key), ((behind - 1) & mask) * ENTRY_SIZE, b.const(-1)))
+    start = (key * HASH).lshr(32)
+    _, entry, here = b.loop((start, b.const(0), b.const(0)), probe)  # never full, so a free place ends it
+    b.ret(b.select(here.eq(key), entry, b.const(-1)))
     return b.function
 
 

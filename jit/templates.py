@@ -16,11 +16,12 @@ ARENA_SIZE = 256 << 20  # lazily backed; a template takes 200 to 400 bytes
 # by itself, on hosts with 39 bits of addresses too.
 ARENA_ADDRESS = 128 << 30
 MOST_WORDS = 1 << 18  # a guest that makes up code has no end of them
-TABLE_SIZE = 2 * MOST_WORDS  # entries: half of them free keeps searches short
+INDEX_SIZE = 2 * MOST_WORDS  # half of it free keeps searches short
 _ENTRY = struct.Struct("<IHBBiIQQ")
 _FIX = struct.Struct("<IIqQII")
 _TEMPLATE = struct.Struct("<QQIIQQIIiI")
-_DUMP = struct.Struct("<QII")  # where the templates are, their bytes, the number of words; slots, entries, templates
+_NUMBER = struct.Struct("<I")
+_DUMP = struct.Struct("<QII")  # where the templates are, their bytes, the number of words; index, entries, templates
 assert (_ENTRY.size, _FIX.size, _TEMPLATE.size) == (ENTRY_SIZE, FIX_SIZE, TEMPLATE_SIZE)
 
 
@@ -91,13 +92,13 @@ class Templates:
 
     def __init__(self) -> None:
         self._kept, self._arena = _Memory(1 << 20), _Memory(ARENA_SIZE, ARENA_ADDRESS)
-        self._table = _Memory(TABLE_SIZE * ENTRY_SIZE)
-        self.words = self._table.base
-        self.mask = TABLE_SIZE - 1
-        self.count = 0
-        self._slots: list[int] = []  # offsets of the entries in the table, in the order they came
+        self._entries, self._index = _Memory((MOST_WORDS + 1) * ENTRY_SIZE), _Memory(4 * INDEX_SIZE)
+        self.words, self.index = self._entries.base, self._index.base
+        self.mask = INDEX_SIZE - 1
+        self.count = 0  # of words; entries are numbered from 1
         self._fixes: dict[int, tuple[tuple[Fix, ...], int]] = {}  # where fixes are, by identity: a stencil's are shared
-        self._fixed = set[int]()  # templates that are of no use in another run
+        self._fixed = set[int]()  # templates that are of no use in another run, and entries that have such
+        self._with_fixed = set[int]()
 
     def keep(self, code: Code) -> int:
         """Add a template that `forget` leaves alone; gives its address."""
@@ -129,80 +130,77 @@ class Templates:
         return at
 
     # -- words --------------------------------------------------------------------------------------------------------
-    def _slot(self, word: int, mode: int) -> tuple[int, bool]:
-        """(offset of the word's entry in the table or of the free one for it, whether it is there)."""
-        at, key, table = hash_of(word, mode), (word, mode + 1), self._table.map
+    def _search(self, word: int, mode: int) -> tuple[int, int]:
+        """(place of the word in the index, number of its entry or 0)."""
+        at, key, index, entries = hash_of(word, mode), (word, mode + 1), self._index.map, self._entries.map
         while True:
-            offset = (at & self.mask) * ENTRY_SIZE
-            here = struct.unpack_from("<IH", table, offset)
-            if here == key:
-                return offset, True
-            if not here[1]:
-                return offset, False
+            place = 4 * (at & self.mask)
+            (number,) = _NUMBER.unpack_from(index, place)
+            if not number or struct.unpack_from("<IH", entries, number * ENTRY_SIZE) == key:
+                return place, number
             at += 1
 
     def find(self, word: int, mode: int) -> Word | None:
-        offset, there = self._slot(word, mode)
-        if not there:
+        _, number = self._search(word, mode)
+        if not number:
             return None
-        _, _, ends, _, displacement, _, near, far = _ENTRY.unpack_from(self._table.map, offset)
+        _, _, ends, _, displacement, _, near, far = _ENTRY.unpack_from(self._entries.map, number * ENTRY_SIZE)
         return Word(ends, displacement, near, far)
 
     def enter(
         self, word: int, mode: int, ends: str, insert: int, displacement: int | None, near: int | None, far: int | None
     ) -> None:
         """Add a word, or its other template.  A template that is None stays as it was."""
-        offset, there = self._slot(word, mode)
-        old = self.find(word, mode) if there else None
-        if not there:
+        place, number = self._search(word, mode)
+        old = self.find(word, mode) if number else None
+        if not number:
             if self.count >= MOST_WORDS:
                 raise TemplatesFull
             self.count += 1
-            self._slots.append(offset)
+            number = self.count
+            _NUMBER.pack_into(self._index.map, place, number)
         where = NO_TARGET if displacement is None else displacement
         near = (old.near if old else 0) if near is None else near
         far = (old.far if old else 0) if far is None else far
-        _ENTRY.pack_into(self._table.map, offset, word, mode + 1, ENDS[ends], insert, where, 0, near, far)
+        entry = word, mode + 1, ENDS[ends], insert, where, 0, near, far
+        _ENTRY.pack_into(self._entries.map, number * ENTRY_SIZE, *entry)
+        if near in self._fixed or far in self._fixed:
+            self._with_fixed.add(number)
 
     def forget(self) -> None:
         """Drop all words and their templates.  Code that was made of them stays."""
-        self._arena.clear()
-        self._table.clear()
-        self.count = 0
-        for known in (self._slots, self._fixes, self._fixed):
+        for memory in (self._arena, self._entries, self._index):
+            memory.clear()
+        for known in (self._fixes, self._fixed, self._with_fixed):
             known.clear()
+        self.count = 0
 
     # -- for another run ----------------------------------------------------------------------------------------------
     def dump(self) -> bytes:
         """All words and templates but those with addresses of this run."""
-        table = self._table.map
-        read = self._dump_entry if self._fixed else bytes
-        entries = b"".join([read(table[at : at + ENTRY_SIZE]) for at in self._slots])
-        slots = struct.pack(f"<{len(self._slots)}I", *self._slots)
+        entries = bytearray(self._entries.map[: (self.count + 1) * ENTRY_SIZE])
+        for number in self._with_fixed:
+            *rest, near, far = _ENTRY.unpack_from(entries, number * ENTRY_SIZE)
+            templates = (0 if template in self._fixed else template for template in (near, far))
+            _ENTRY.pack_into(entries, number * ENTRY_SIZE, *rest, *templates)
         head = _DUMP.pack(self._arena.base, self._arena.used, self.count)
-        return b"".join((head, slots, entries, self._arena.map[: self._arena.used]))
-
-    def _dump_entry(self, entry: memoryview) -> bytes:
-        *rest, near, far = _ENTRY.unpack(entry)
-        return _ENTRY.pack(*rest, *(0 if template in self._fixed else template for template in (near, far)))
+        return b"".join((head, self._index.map, entries, self._arena.map[: self._arena.used]))
 
     def load(self, dump: memoryview) -> bool:
         """Begin with the words of a dump.  False: it is of memory elsewhere, or is none; then nothing is loaded."""
         if self.count or len(dump) < _DUMP.size:
             return False
         base, used, count = _DUMP.unpack_from(dump)
-        size = _DUMP.size + count * (4 + ENTRY_SIZE) + used
-        if base != self._arena.base or used > self._arena.size or count > MOST_WORDS or size != len(dump):
+        if base != self._arena.base or used > self._arena.size or count > MOST_WORDS:
             return False
-        start = _DUMP.size + 4 * count
-        slots = struct.unpack_from(f"<{count}I", dump, _DUMP.size)
-        if any(at & ENTRY_SIZE - 1 or at >= self._table.size for at in slots):
+        entries = _DUMP.size + self._index.size
+        templates = entries + (count + 1) * ENTRY_SIZE
+        if len(dump) != templates + used:
             return False
-        table = self._table.map
-        for at, entry in zip(slots, range(start, start + count * ENTRY_SIZE, ENTRY_SIZE), strict=True):
-            table[at : at + ENTRY_SIZE] = dump[entry : entry + ENTRY_SIZE]
-        self._arena.map[:used] = dump[-used:] if used else b""
-        self._arena.used, self.count, self._slots = used, count, list(slots)
+        self._index.map[:] = dump[_DUMP.size : entries]
+        self._entries.map[: templates - entries] = dump[entries:templates]
+        self._arena.map[:used] = dump[templates:]
+        self._arena.used, self.count = used, count
         return True
 
 
