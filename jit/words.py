@@ -114,13 +114,12 @@ class Words:
         """Make the stencils that a block lacks, in one module, or take them from the store."""
         functions: list[Function] = []
         names: dict[str, Any] = {}
-        kept = None if self.on_stencil else self._kept  # what is to be shown has to be made
         for d, near in wanted:
             f = self.frontend.lift(d, mode, near)
             key = self._key(d, mode, near)  # known for sure only once the shape has been lifted
             if key in self._pieces:
                 continue
-            if kept and (found := kept.get(f"stencil {key_text(key)}")):
+            if self._kept and (found := self._kept.get(f"stencil {key_text(key)}")):
                 (self._pieces[key],) = found.values()
                 self.stats.stored_stencils += 1
                 continue

@@ -60,10 +60,11 @@ def report(system: System) -> str:
     """The statistics of a machine's translator and its CPUs, one figure a line."""
     s = system.engine.stats
     shapes = max(1, len(s.shapes))
+    stored = system.engine.kept_words.loaded if system.engine.kept_words else 0
     lines = [
         f"blocks translated      {s.blocks}",
         f"instructions           {s.insns}",
-        f"distinct words         {s.words}",
+        f"new words              {s.words}, beside {stored} from the store",
         f"shapes                 {len(s.shapes)}",
         f"stencils               {s.stencils} ({s.stencils / shapes:.2f} a shape), {s.stored_stencils} from the store",
         f"host code bytes        {system.engine.cache.used}",

@@ -115,7 +115,8 @@ class TcgAccelerator:
 def _system(machine: Machine, model: Model, code_cache: int) -> System:
     main = max((r for r in machine.memory.rams if not r.readonly), key=lambda r: r.size)
     ram = MainRam(main.base, main.size, main.host)
-    store = cache.open_store(*targets.arm.__path__)
+    shown = log.enabled("op") or log.enabled("op_opt")  # what is to be shown has to be made
+    store = None if shown else cache.open_store(*targets.arm.__path__)
     warn = _log_table if log.enabled("unimp") else None
     system = System(model.features, ram, warn, code_cache, store=store)
     machine.memory.on_ram_write.append(system.written)
