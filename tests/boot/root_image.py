@@ -67,13 +67,20 @@ echo 127.0.1.1 xemu >>/etc/hosts
 echo '/dev/vda / ext4 errors=remount-ro 0 1' >/etc/fstab
 echo root:{PASSWORD} | chpasswd
 apt-get clean
+rm -f /var/lib/apt/lists/*_*
 test -e /initrd.img
 """
 
-# $1: the target folder, $2: mirror, $3: the image, $4: its size, $5: the script to run at the end
+# $1: the target folder, $2: mirror, $3: the image, $4: its size, $5: the script to run at the end.
+# The second stage reads all package lists a dozen times: only what it installs is left in them.
 _FIRST_STAGE = """\
 set -e
 debootstrap --foreign --arch=arm64 --include={packages} {keyring} {suite} "$1" "$2"
+ls "$1/var/cache/apt/archives" | sed 's/_.*//' >"$1.names"
+for list in "$1"/var/lib/apt/lists/*_Packages; do
+    awk 'NR == FNR {{ wanted[$1]; next }} $2 in wanted {{ print $0 "\n" }}' "$1.names" RS= "$list" >"$1.thin"
+    cp "$1.thin" "$list"
+done
 cp "$5" "$1/finish"
 mke2fs -q -t ext4 -U {uuid} -E hash_seed={uuid},root_owner=0:0 -d "$1" "$3" "$4"
 """
