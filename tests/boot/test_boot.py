@@ -134,6 +134,29 @@ def test_the_shell_and_the_keys(tmp_path: Path) -> None:
     assert console.exitstatus == 0
 
 
+@pytest.mark.slow
+def test_cpus_go_off_and_on_again(tmp_path: Path) -> None:
+    """Three of four, again and again, while processes run: the kernel moves these and asks AFFINITY_INFO."""
+    options = machine(Boot(cpus=4), tmp_path, "console=ttyAMA0 quiet")
+    console = pexpect.spawn(XEMU[0], [*XEMU[1:], *options], timeout=LIMIT, encoding="utf-8", echo=False)
+    console.expect_exact("# ")
+    console.send("stty -echo; for k in 1 2 3 4; do while :; do seq 1 999 | md5sum >/dev/null; done & done\r")
+    console.expect_exact("# ")
+    for _ in range(3):
+        for cpu in (1, 2, 3):
+            for online in (0, 1):
+                console.send(f"echo {online} > /sys/devices/system/cpu/cpu{cpu}/online && echo did=$?=\r")
+                console.expect_exact("did=0=")
+    console.send("echo on=$(cat /sys/devices/system/cpu/online)=; dmesg; echo ended=$((6 * 7))=\r")
+    console.expect_exact("on=0-3=")
+    console.expect_exact("ended=42=")
+    assert not re.search(BAD_SIGNS + "|failed to|may not have shut down", console.before), console.before
+    console.send("poweroff -f\r")
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.exitstatus == 0
+
+
 MORE = (
     Boot(CLOUD, "bookworm-backports", cpus=2),
     Boot(cpus=4, gic=3),
