@@ -82,6 +82,11 @@ _ROWS = [
     ("trace", I32, 1),  # what is reported through callback `event`: targets/arm/trace.py
     ("event_register", I32, 1),  # what WFE waits for: set by SEV, SEVL and ERET
     ("wfe_pauses", I32, 1),  # how often in a row WFE slept without an event
+    # under -icount: instructions left until Python has to look, and how many there will have been by then
+    ("icount_on", I32, 1),
+    ("icount_left", I64, 1),
+    ("icount_end", I64, 1),
+    ("icount_shift", I64, 1),  # 1 << icount_shift ns an instruction
     # several CPUs: see smp.py
     ("peers", I32, 1),  # how many others the machine has; 0: all else here is unused
     ("running", I32, 1),  # 1: in native code, callbacks from it included

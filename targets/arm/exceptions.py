@@ -145,23 +145,33 @@ def _undefined_insn(b: Builder) -> None:
     b.goto("take_exception")
 
 
+def stack_misaligned(b: Builder) -> Value:
+    return (b.ldenv(SP, I64) & 15).ne(0)
+
+
 def stack_check() -> Function:
     """The code before a load or store with SP as its base: CheckSPAlignment()."""
     b = Builder("stack_check", kind="stencil")
-    b.leave_if((b.ldenv(SP, I64) & 15).ne(0), "SLOW")
+    b.leave_if(stack_misaligned(b), "SLOW")
     b.next()
     slow = Builder("stack_check", kind="stencil")
-    el0 = byte(slow, "el").eq(0)
-    sctlr = slow.ldenv(ENV.sctlr_el1, I64)
-
-    def fault() -> None:
-        slow.stenv(ENV.pc, slow.ldenv(ENV.pc_base, I64) + slow.hole("PC", 0, PAGE - 4))
-        _synchronous(slow, slow.const(EC_SP_ALIGNMENT << 26 | IL))
-
-    slow.when(slow.select(el0, sctlr.bit(SCTLR_SA0), sctlr.bit(SCTLR_SA)), fault)
-    slow.next()
+    check_stack(slow)
     b.function.slow = slow.function
     return b.function
+
+
+def check_stack(b: Builder) -> None:
+    """The same in full, and the way on."""
+    el0 = byte(b, "el").eq(0)
+    sctlr = b.ldenv(ENV.sctlr_el1, I64)
+
+    def fault() -> None:
+        b.stenv(ENV.pc, b.ldenv(ENV.pc_base, I64) + b.hole("PC", 0, PAGE - 4))
+        _synchronous(b, b.const(EC_SP_ALIGNMENT << 26 | IL))
+
+    checked = b.select(el0, sctlr.bit(SCTLR_SA0), sctlr.bit(SCTLR_SA))
+    b.when(checked & stack_misaligned(b), fault)
+    b.next()
 
 
 # -- return ---------------------------------------------------------------------------------------------------------

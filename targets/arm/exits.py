@@ -20,6 +20,7 @@ class Exit(IntEnum):
     EVENT = 6  # a callback asks for the machine's attention (timers were programmed)
     CACHE_FULL = 7  # no room for more code
     STEP = 8  # software step: run the one instruction at env.pc in step mode
+    ICOUNT = 9  # env.icount_left is 0: a timer is due
 
 
 class Event(IntEnum):

@@ -234,6 +234,7 @@ def wait_for_event() -> Function:
     pauses = b.select(over.eq(0), get(b, "wfe_pauses") + 1, b.const(0, I32))
     put(b, "wfe_pauses", pauses)
     long = pauses.ugt(MOST_PAUSES) & get(b, "excl_addr").eq(-1)  # nobody tells of stores to what is monitored
+    long = long | (over.eq(0) & get(b, "icount_on").ne(0))  # its time passes where the machine sleeps, and not here
     b.when(~long, lambda: put(b, "event_register", 0))
     b.ret(long.zext(I64))
     return b.function
@@ -244,7 +245,8 @@ def wfe_pause() -> Function:
     b = Builder("wfe_pause")
     several = get(b, "peers").ne(0)
     b.when(several, lambda: run(b, "go_out"))
-    _sleep(b, (get(b, "wfe_pauses") + PAUSE).umin(LONGEST_PAUSE))
+    pause = (get(b, "wfe_pauses") + PAUSE).umin(LONGEST_PAUSE)
+    b.when(get(b, "icount_on").eq(0), lambda: _sleep(b, pause))
     b.when(several, lambda: run(b, "come_in"))
     b.ret()
     return b.function

@@ -15,7 +15,7 @@ from jit.codecache import CacheFull, CodeCache
 from jit.host import host_module
 from jit.ir import Function
 from jit.store import Store
-from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, mmu, smp, timers
+from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, icount, mmu, smp, timers
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
 from targets.arm.env import CALLBACK_AT, SLOTS
@@ -67,6 +67,8 @@ def inserts() -> list[Function]:
         dispatch.plain_link(),
         exceptions.stack_check(),
         debug_points.breakpoint_check(),
+        icount.count_instruction(),
+        icount.counted_stack_check(),
     ]
 
 

@@ -13,7 +13,7 @@ from jit.types import I32, I64
 from targets.arm import gic
 from targets.arm.env import CALLBACK_AT, ENV
 from targets.arm.exits import Event
-from targets.arm.state import CLOCK_MONOTONIC, get, guarded_callback, put
+from targets.arm.state import CLOCK_MONOTONIC, get, guarded_callback, put, shl
 
 FREQUENCY = 62_500_000
 NS_SHIFT = 4  # 1e9 / FREQUENCY = 16
@@ -22,11 +22,18 @@ FAR_AWAY = 1 << 62  # ns: as good as never, and still a time that the host takes
 
 
 def count(b: Builder) -> Value:
-    """CNTPCT_EL0: clock_gettime(CLOCK_MONOTONIC) less env.cnt_base (ns), in ticks."""
-    spec = b.ptradd(b.env(), ENV.timespec)
-    b.callback("clock_gettime", CALLBACK_AT["clock_gettime"], b.const(CLOCK_MONOTONIC, I32), spec, type=I32)
-    seconds, ns = b.ldenv(ENV["timespec"].at(0), I64), b.ldenv(ENV["timespec"].at(1), I64)
-    return (seconds * 1_000_000_000 + ns - b.ldenv(ENV.cnt_base, I64)).lshr(NS_SHIFT)
+    """CNTPCT_EL0: time less env.cnt_base (ns), in ticks.  Time is the host's, or that of the instructions counted."""
+
+    def host() -> Value:
+        spec = b.ptradd(b.env(), ENV.timespec)
+        b.callback("clock_gettime", CALLBACK_AT["clock_gettime"], b.const(CLOCK_MONOTONIC, I32), spec, type=I32)
+        return b.ldenv(ENV["timespec"].at(0), I64) * 1_000_000_000 + b.ldenv(ENV["timespec"].at(1), I64)
+
+    def counted() -> Value:
+        return shl(b.ldenv(ENV.icount_end, I64) - b.ldenv(ENV.icount_left, I64), b.ldenv(ENV.icount_shift, I64))
+
+    now = b.cond(b.ldenv(ENV.icount_on, I32).eq(0), host, counted, likely=True)
+    return (now - b.ldenv(ENV.cnt_base, I64)).lshr(NS_SHIFT)
 
 
 @dataclass(frozen=True, slots=True)

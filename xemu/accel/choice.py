@@ -11,6 +11,7 @@ from xemu.errors import UserError
 
 if TYPE_CHECKING:
     from xemu.accel.base import Accelerator
+    from xemu.accel.virtual_clock import VirtualClock
 
 TRANSLATED = ("aarch64",)  # architectures of the guests that the translator has
 _UNNAMED = (AccelSpec("kvm"), AccelSpec("tcg"))
@@ -24,6 +25,7 @@ class Wanted:
     arch: str
     cpu: str | None  # None: the user names no model
     default_cpu: str
+    clock: "VirtualClock | None" = None  # time is to be made of instructions
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Choice:
     accelerator: "Accelerator"
     cpu: str
     reason: str | None = None  # why this one, where the user left it open
+    clock: "VirtualClock | None" = None  # the time that the guest sees, if not the host's
 
 
 class _Unfit(Exception):
@@ -58,7 +61,8 @@ def choose(specs: Sequence[AccelSpec], wanted: Wanted) -> Choice:
             accelerator.close()
             reasons.append((spec.name, str(error)))
             continue
-        return Choice(accelerator, cpu, None if len(specs) == 1 else _reason(accelerator, reasons))
+        reason = None if len(specs) == 1 else _reason(accelerator, reasons)
+        return Choice(accelerator, cpu, reason, wanted.clock)
     raise UserError(_complaint(specs, wanted, reasons))
 
 
@@ -70,11 +74,13 @@ def _open(spec: AccelSpec, wanted: Wanted) -> "Accelerator":
     # Only here does the translator load: help, errors and KVM do without it.
     from xemu.accel.tcg import TcgAccelerator
 
-    return TcgAccelerator(spec.engine, spec.code_cache)
+    return TcgAccelerator(spec.engine, spec.code_cache, wanted.clock)
 
 
 def _open_kvm(spec: AccelSpec, wanted: Wanted) -> "Accelerator":
     host = host_architecture()
+    if wanted.clock is not None:
+        raise _Unfit("-icount counts instructions, which KVM does not")
     if wanted.arch != host:
         raise _Unfit(
             f"'{wanted.board}' has {wanted.arch} CPUs and this host is {host}: KVM runs only the host's own kind"

@@ -26,6 +26,7 @@ from xemu.errors import UserError
 from xemu.memory import BusError, Ram
 
 if TYPE_CHECKING:
+    from xemu.accel.virtual_clock import VirtualClock
     from xemu.machine import Machine
 
 NS = 1_000_000_000
@@ -62,13 +63,14 @@ class TcgAccelerator:
     """Creates vCPUs of the translator; all of one machine share translations.
 
     engine: "baseline" or "reference".  code_cache: bytes of host code, after which all is dropped.
+    clock: the time that the instructions of one CPU make; None for the host's.
     """
 
     name = "tcg"
     default_cpu: str | None = None
 
-    def __init__(self, engine: str, code_cache: int) -> None:
-        self.engine, self.code_cache = engine, code_cache
+    def __init__(self, engine: str, code_cache: int, clock: VirtualClock | None = None) -> None:
+        self.engine, self.code_cache, self._clock = engine, code_cache, clock
         # a vCPU that comes back from native code waits this long for a Python thread that is busy; the default is 5 ms
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._machine: Machine | None = None
@@ -106,10 +108,17 @@ class TcgAccelerator:
         found = MODELS[model] if self._gic is None else MODELS[model].with_gicv3()
         if self._system is None:
             self._system = _system(self._machine, found, self.code_cache)
-        vcpu = TcgVcpu(self._machine, self._system, index, found, self.engine)
+        vcpu = self._vcpu(self._machine, self._system, index, found)
         if self._gic is not None:
             vcpu.connect_gic(self._gic)
         return vcpu
+
+    def _vcpu(self, machine: Machine, system: System, index: int, model: Model) -> TcgVcpu:
+        if self._clock is None:
+            return TcgVcpu(machine, system, index, model, self.engine)
+        from xemu.accel.tcg_icount import IcountVcpu
+
+        return IcountVcpu(machine, system, index, model, self.engine, self._clock)
 
 
 def _system(machine: Machine, model: Model, code_cache: int) -> System:
@@ -144,7 +153,15 @@ def _log_table(text: str) -> None:
 class TcgVcpu:
     """A vCPU in the machine: power, lines, timers, waiting."""
 
-    def __init__(self, machine: Machine, system: System, index: int, model: Model, engine: str) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        system: System,
+        index: int,
+        model: Model,
+        engine: str,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.machine, self.index = machine, index
         self.powered = False
         self.timer_lines: dict[str, Line] = {}
@@ -152,8 +169,9 @@ class TcgVcpu:
         tcg_log.attach_cpu(self.cpu)
         self.cpu.timer_changed = self._timer_programmed
         self.cpu.wake = self._notify
+        self._now = now  # ns, as native code reads them
         self._timer_thread: TimerThread | None = None  # where native code drives the timers' interrupts
-        self.timers = GenericTimers(self.cpu.get, time.monotonic_ns, self._set_timer_line)
+        self.timers = GenericTimers(self.cpu.get, now, self._set_timer_line)
         self._timer_wake, self._timer_moved = threading.Condition(), True
         self._deadline: int | None = None  # what the timer thread sleeps for, in ns of the host's clock
         self._wake = threading.Condition()
@@ -207,7 +225,7 @@ class TcgVcpu:
         """Host clock at power-on of the machine: all its CPUs count from there."""
         first = self.machine.vcpus[0]
         if first is self or not isinstance(first, TcgVcpu):
-            self._clock_start = time.monotonic_ns()
+            self._clock_start = self._now()
             return self._clock_start
         return first._clock_start
 
@@ -258,12 +276,12 @@ class TcgVcpu:
         if reason == Exit.HYPERCALL:
             self._hypercall()
         elif reason == Exit.WFI:
-            self._wait(self.cpu.interrupt_waits)
+            self._idle(self.cpu.interrupt_waits)
         elif reason == Exit.WFE:
             # events that nobody sends (another CPU's store to what this one waits for, the timer's event stream) are
             # not seen: look again after a while, as a CPU may that wakes for no reason
             self.cpu.set("asleep", 1)
-            self._wait(self.cpu.event_waits, min(WFE_PAUSE * self.cpu.get("wfe_pauses"), WFE_LONGEST))
+            self._idle(self.cpu.event_waits, min(WFE_PAUSE * self.cpu.get("wfe_pauses"), WFE_LONGEST))
             self.cpu.set("asleep", 0)
             self.cpu.set("event_register", 0)
 
@@ -275,7 +293,11 @@ class TcgVcpu:
                 self.cpu.set("x", result, 0)
         if self._standby:
             self._standby = False
-            self._wait(self.cpu.interrupt_waits)
+            self._idle(self.cpu.interrupt_waits)
+
+    def _idle(self, ready: Callable[[], bool], pause: float | None = None) -> None:
+        """The guest waits until `ready`, or for `pause` seconds."""
+        self._wait(ready, pause)
 
     def _wait(self, ready: Any, timeout: float | None = None) -> None:
         """Sleep until `ready`, the machine stops, somebody kicks, or for `timeout` seconds."""

@@ -51,7 +51,9 @@ class BoardConfig:
     serial: "CharBackend | None" = None
     devices: Sequence[DeviceConfig] = ()
     rtc_offset: int = 0  # seconds that the guest's clock is ahead of UTC
-    # Injected by tests; the host's own where None.
+    # Disks complete a request before the guest goes on: then the guest can't tell how fast the host is.
+    synchronous: bool = False
+    # Of -icount and -rtc, and injected by tests; the host's own where None.
     clock: "Clock | None" = None
     epoch: int | None = None
     random_bytes: Callable[[int], bytes] = os.urandom

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from xemu.block.workers import Inline
 from xemu.boards import BoardConfig, DeviceConfig
 from xemu.cli.keyval import parse_bool
 from xemu.devices.virtio.blk import ID_LENGTH, VirtioBlk
@@ -37,6 +38,7 @@ def _make_disk(config: BoardConfig, device: DeviceConfig, machine: Machine) -> V
     disk = VirtioBlk(
         device.image,
         machine.lock,
+        Inline() if config.synchronous else None,
         serial=properties.get("serial", ""),
         write_cache=switch("write-cache"),
         discard=switch("discard"),

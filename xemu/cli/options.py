@@ -48,6 +48,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("smp", Takes.LAST, "[cpus=]N", "number of CPUs (default 1)", _MACHINE),
     _option("accel", Takes.EACH, "NAME[:NAME...][,PROP=VALUE...]", "kvm or tcg, in the order to try; 'help'", _MACHINE),
     _option("enable-kvm", Takes.NOTHING, "", "the same as -accel kvm", _MACHINE),
+    _option("icount", Takes.MERGE, "[shift=]N[,sleep=off]", "time is counted in instructions of 2^N ns each", _MACHINE),
     _option("global", Takes.EACH, "DEVICE.PROP=VALUE", "a property for every device of a kind", _MACHINE),
     _option("rtc", Takes.MERGE, "[base=utc|localtime|DATE]", "where the guest's clock starts", _MACHINE),
     _option("kernel", Takes.LAST, "FILE", "Linux Image, ELF or raw code; also without '-kernel'", _BOOT),
@@ -86,7 +87,7 @@ BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in opt
 # Options of QEMU's that a user may well type and that have no near relative here: "did you mean" would mislead.
 _ONLY_QEMU = """
     hda hdb hdc hdd cdrom sda netdev gdb s S qmp mon virtfs fsdev loadvm incoming daemonize
-    pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa icount plugin trace sandbox boot
+    pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa plugin trace sandbox boot
     no-shutdown watchdog tpmdev smbios pflash readconfig writeconfig singlestep
 """.split()  # noqa: SIM905
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xemu import loader
 from xemu.accel.choice import Choice, Wanted, choose
+from xemu.accel.virtual_clock import VirtualClock
 from xemu.block.base import Image
 from xemu.block.overlay import Overlay
 from xemu.block.raw import open_raw
@@ -165,7 +166,9 @@ class _CharDevices:
 
 def _choose(settings: Settings) -> Choice:
     kind = MACHINES[settings.machine]
-    return choose(settings.accels, Wanted(settings.machine, kind.arch, settings.cpu, kind.default_cpu))
+    icount = settings.icount
+    clock = VirtualClock(icount.shift, icount.sleep) if icount is not None else None
+    return choose(settings.accels, Wanted(settings.machine, kind.arch, settings.cpu, kind.default_cpu, clock))
 
 
 class _NoCpus:
@@ -241,6 +244,9 @@ def _build(
         serial=devices.open_serial(),
         devices=_device_configs(settings.devices, devices, disks),
         rtc_offset=settings.rtc_offset,
+        synchronous=choice.clock is not None,
+        clock=choice.clock,
+        epoch=settings.rtc_start,
     )
     return boards.build(settings.machine, config)
 

@@ -20,6 +20,7 @@ from xemu.cli.catalog import (
 )
 from xemu.cli.drives import DISK_DEVICE, DiskSpec, check_disk_user, parse_disks
 from xemu.cli.firmware import FwCfgSpec, flash_images, parse_fw_cfg
+from xemu.cli.icount import IcountSpec, parse_icount
 from xemu.cli.keyval import parse_bool, parse_int, parse_keyval, parse_size
 from xemu.cli.options import BY_NAME, CommandLine
 from xemu.cli.properties import check_property
@@ -67,6 +68,8 @@ class Settings:
     log_items: frozenset[str] = frozenset()
     log_file: str | None = None
     rtc_offset: int = 0  # seconds the guest's clock is ahead of the host's UTC
+    rtc_start: int | None = None  # a date that it starts at, in seconds of UTC
+    icount: IcountSpec | None = None
     escape_key: int | None = 1
 
 
@@ -77,6 +80,8 @@ def build(line: CommandLine) -> Settings:
     chardevs = _chardevs(line)
     disks = parse_disks(line)
     disk_users: dict[str, str] = {}
+    cpus = _cpus(line, name, kind, machine_options.get("gic-version", ""))
+    rtc_offset, rtc_start = _rtc(line)
     devices = _devices(line, chardevs, disks, disk_users)
     flash = flash_images(machine_options, disks, disk_users)
     boot = _boot_files(line, machine_options, flash[0])
@@ -86,7 +91,7 @@ def build(line: CommandLine) -> Settings:
         machine=name,
         cpu=_cpu(line, name, kind),
         ram_size=_ram_size(line, name, kind),
-        cpus=_cpus(line, name, kind, machine_options.get("gic-version", "")),
+        cpus=cpus,
         gic_version=_gic_version(machine_options),
         accels=parse_accels(line, machine_options),
         machine_options=machine_options,
@@ -101,7 +106,9 @@ def build(line: CommandLine) -> Settings:
         no_reboot=line.has("no-reboot"),
         log_items=frozenset(log.parse_items(line.last("d") or "") if line.has("d") else ()),
         log_file=line.last("D"),
-        rtc_offset=_rtc_offset(line),
+        rtc_offset=rtc_offset,
+        rtc_start=rtc_start,
+        icount=parse_icount(line, cpus),
         escape_key=_escape_key(line),
         kernel=boot["kernel"],
         initrd=boot["initrd"],
@@ -368,30 +375,30 @@ def _check_globals(line: CommandLine) -> None:
             raise UserError(f"-global {text}: not supported; it is always {GLOBALS[key][0]} here")
 
 
-def _rtc_offset(line: CommandLine) -> int:
+def _rtc(line: CommandLine) -> tuple[int, int | None]:
+    """How far the guest's clock is ahead of UTC, or where it starts."""
     options: dict[str, str] = {}
     for text in line.each("rtc"):
         options |= parse_keyval("-rtc", text)
     for key, value in options.items():
         if key not in ("base", "clock", "driftfix"):
             raise UserError(f"-rtc: no property '{key}'{did_you_mean(key, ('base', 'clock', 'driftfix'))}")
-        if key == "clock" and value != "host":
-            raise UserError(f"-rtc: clock={value} is not supported; the guest's clock follows the host's: clock=host")
+        wanted = "vm" if line.has("icount") else "host"
+        if key == "clock" and value != wanted:
+            whose = "its instructions under -icount" if wanted == "vm" else "the host's"
+            raise UserError(f"-rtc: clock={value} is not supported; the guest's clock follows {whose}: clock={wanted}")
         if key == "driftfix" and value != "none":
             raise UserError(f"-rtc: driftfix={value} is not supported; use driftfix=none")
-    return _base_offset(options.get("base", "utc"))
-
-
-def _base_offset(base: str) -> int:
+    base = options.get("base", "utc")
     if base == "utc":
-        return 0
+        return 0, None
     if base == "localtime":
-        return time.localtime().tm_gmtoff
+        return time.localtime().tm_gmtoff, None
     try:
         start = datetime.datetime.fromisoformat(base).replace(tzinfo=datetime.UTC)
     except ValueError:
         raise UserError(f"-rtc: base={base} is neither utc, localtime nor a date such as 2026-01-31T12:00:00") from None
-    return int(start.timestamp() - time.time())
+    return 0, int(start.timestamp())
 
 
 def _escape_key(line: CommandLine) -> int | None:

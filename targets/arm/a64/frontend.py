@@ -68,6 +68,12 @@ class A64Frontend:
         self._named: set[Row] = set()
         self._warn = warn
         self._capstone: Any = None
+        # what belongs before an instruction, and before one that checks the stack pointer
+        self._inserts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ("stack_check",))
+
+    def count_instructions(self) -> None:
+        """Under -icount; before anything is decoded."""
+        self._inserts = (("count_instruction",), ("counted_stack_check",))
 
     def decode(self, word: int, mode: int) -> Decoded:
         r = self.decoder.row(word)
@@ -77,7 +83,7 @@ class A64Frontend:
             r = FP_TRAP
         if self._warn and r not in self._named:
             self._check_name(r, word)
-        before = ("stack_check",) if r.oracle != "none" and _checks_stack(word) else ()
+        before = self._inserts[r.oracle != "none" and _checks_stack(word)]
         displacement = _displacement(r, r.split(word)) if r.ends in ("jump", "branch") else None
         return Decoded(word, self._shape(r, word), r.ends, displacement, None, before)
 
