@@ -1,8 +1,8 @@
 # Times exits to the emulator, for any `microvm` board: an ELF kernel with a PVH entry.
 # Prints "name cycles" for each kind of exit on the serial port, cycles (hexadecimal) for COUNT of them, and resets by a
 # triple fault.  "cpl0" is kernel mode, "user" user mode, both of 64 bits.
+# With LOOP defined, "user-loop" is one loop of 10^10 instructions, which leaves the guest for nothing.
 
-.set COUNT, 5000
 .set SERIAL, 0x3f8
 .set SCRATCH, SERIAL + 7        # the serial port's scratch register
 .set VIRTIO, 0xfeb00000         # the first virtio-mmio transport
@@ -67,6 +67,19 @@ long:
 user:
     lea user_mode(%rip), %r12
     call measure
+.ifdef LOOP
+    lea loop(%rip), %rsi
+    call label
+    rdtsc
+    shl $32, %rdx
+    lea (%rdx, %rax), %r14
+    .include "loop.inc"
+    rdtsc
+    shl $32, %rdx
+    add %rdx, %rax
+    sub %r14, %rax
+    call number
+.endif
     lea finished(%rip), %rsi
     call print
     # #GP for a bad segment, and no IDT: a triple fault
@@ -146,6 +159,7 @@ port_out:       .asciz "out "
 port_in:        .asciz "in "
 memory_write:   .asciz "mmio-write "
 memory_read:    .asciz "mmio-read "
+loop:           .asciz "loop "
 finished:       .asciz "end\n"
 
 .balign 8

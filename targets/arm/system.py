@@ -18,10 +18,10 @@ from jit.store import Store
 from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, icount, mmu, smp, timers
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
+from targets.arm.dirty import CODE_FLAG, DirtyPages
 from targets.arm.env import CALLBACK_AT, SLOTS
 
 PAGE = 4096
-CODE_FLAG = 1  # of ram_flags: the page holds translated code
 
 
 class Bus(Protocol):
@@ -115,6 +115,7 @@ class System:
         self.fetch_pc = 0  # what code_at is called for: virtual, for the debug log alone
         self.told: set[Any] = set()  # what the debug log says only once
         self.rom_hosts: dict[int, int] = {}  # host addresses of code pages outside the main RAM
+        self.dirty: DirtyPages | None = None  # while it is noted which pages are written
         self.closed = False  # True while the code cache is emptied: no CPU may be in it
         self._emptying = threading.Lock()
 
@@ -185,8 +186,8 @@ class System:
         end = self.engine.translate(page, offset)
         lines.value = before | (2 << (end - 1 >> 6)) - (1 << (offset >> 6))
 
-    def _unprotect(self, index: int) -> None:
-        """The page has no translations left.  The CPUs' TLBs find out at the next store."""
+    def unprotect(self, index: int) -> None:
+        """The page has no translations left, or never had any.  The CPUs' TLBs find out at the next store."""
         ctypes.c_uint64.from_address(self.lines.base + index * 8).value = 0
         ctypes.c_uint8.from_address(self.flags.base + index).value &= ~CODE_FLAG
 
@@ -197,12 +198,14 @@ class System:
             while address < end:
                 number, offset = divmod(address, PAGE)
                 length = min(end - address, PAGE - offset)
+                index = self._index(number)
                 if self.engine.has_code(number) and self.engine.invalidate(number, offset, length):
-                    index = self._index(number)
                     if index is not None and not self.engine.has_code(number):
-                        self._unprotect(index)
+                        self.unprotect(index)
                     for cpu in self.cpus:
                         cpu.attend()
+                if self.dirty is not None and index is not None:
+                    self.dirty.note(index, self.engine.has_code(number))
                 address += length
 
     # -- a full cache -------------------------------------------------------------------------------------------------
@@ -232,6 +235,8 @@ class System:
         self._guards.clear()
         for arena in (self.directories, self.flags, self.lines):
             arena.clear()
+        if self.dirty is not None:
+            self.dirty.protect_all()
         for cpu in self.cpus:
             cpu.forget_code()
 

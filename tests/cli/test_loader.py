@@ -7,6 +7,8 @@ import io
 import lzma
 import random
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -240,3 +242,13 @@ def test_firmware(save) -> None:
     assert load_firmware(save(CODE), 1 << 20) == CODE
     assert "do not fit" in refusal(lambda path: load_firmware(path, 100), save(CODE))
     assert "an ELF file" in refusal(lambda path: load_firmware(path, 1 << 20), save(elf()))
+
+
+def test_reading_a_file_takes_no_more_memory_than_it_has(tmp_path: Path) -> None:
+    """Once, 8 GiB were asked for first: a host of 1 GiB could not even start."""
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+    code = "import resource as r; r.setrlimit(r.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+    code += f"from xemu.loader.files import read_file; print(read_file('kernel', {str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "b'data'\n", done.stderr

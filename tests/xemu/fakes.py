@@ -148,6 +148,11 @@ class FakeAccelerator:
 
     def close(self) -> None: ...
 
+    def track_writes(self, ram, on: bool) -> None: ...
+
+    def dirty_pages(self, ram) -> list[int]:
+        return []
+
     def doorbell(self, address: int, size: int, value: int) -> None:
         self.doorbells.append((address, size, value))
 

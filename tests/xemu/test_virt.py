@@ -43,15 +43,15 @@ def test_every_range_of_the_layout_answers():
 
 
 def test_each_redistributor_answers():
-    memory = board(gic_version=3, cpus=123).memory
+    memory = board(gic_versions=(3,), cpus=123).memory
     assert memory.read(layout.GIC_DISTRIBUTOR.base + 0xFFE8, 4) == 0x3B
     for cpu in range(123):
         assert memory.read(layout.GIC_REDISTRIBUTORS.base + cpu * 0x2_0000 + 8, 4) >> 8 == cpu
     for hole in (layout.GIC_CPU_INTERFACE.base, layout.GIC_REDISTRIBUTORS.base + 0x2_0000):
         with pytest.raises(BusError):
-            board(gic_version=3).memory.read(hole, 4)
+            board(gic_versions=(3,)).memory.read(hole, 4)
     with pytest.raises(UserError, match="1 to 123 CPUs, as many as its GICv3"):
-        board(gic_version=3, cpus=124)
+        board(gic_versions=(3,), cpus=124)
 
 
 def test_eight_gigabytes():
@@ -96,7 +96,7 @@ def test_device_tree_is_that_of_qemu(tmp_path, cpu, cpus, ram, gic):
     command = [QEMU, "-M", machine, "-cpu", cpu, "-smp", str(cpus), "-m", f"{ram}M", "-nographic"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     theirs = parse(blob.read_bytes()).root
-    ours = parse(board(cpu=cpu, cpus=cpus, ram_size=ram * MIB, gic_version=gic).device_tree).root
+    ours = parse(board(cpu=cpu, cpus=cpus, ram_size=ram * MIB, gic_versions=(gic,)).device_tree).root
     assert comparable(ours) == comparable(theirs)
     for name, length in (("kaslr-seed", 8), ("rng-seed", 32)):
         assert len(ours.child("chosen").properties[name]) == length
@@ -111,6 +111,25 @@ def test_every_device_node_has_its_device():
         if "reg" in node.properties and "@" in node.name and not node.name.startswith("cpu@"):
             address = int.from_bytes(node.properties["reg"][:8], "big")
             assert machine.memory.find(address) is not None, node.name
+
+
+@pytest.mark.parametrize(("offered", "wanted", "version"), [((2, 3), (2, 3), 2), ((3,), (2, 3), 3), ((2,), (3, 2), 2)])
+def test_the_gic_is_the_first_that_the_accelerator_supports(offered, wanted, version):
+    accelerator = FakeAccelerator()
+    accelerator.supports = lambda part: part.version in offered
+    root = parse(board(accelerator, gic_versions=wanted).device_tree).root
+    assert (
+        root.child("intc@8000000")
+        .properties["compatible"]
+        .startswith(b"arm,gic-v3" if version == 3 else b"arm,cortex-a15-gic")
+    )
+
+
+def test_no_gic_at_all():
+    accelerator = FakeAccelerator()
+    accelerator.supports = lambda part: False
+    with pytest.raises(UserError, match="the accelerator 'fake' has no GIC of version 2 here"):
+        board(accelerator, gic_versions=(2,))
 
 
 def test_phandles_lead_to_nodes():

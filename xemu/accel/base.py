@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from xemu.machine import Machine
+    from xemu.memory import Ram
 
 # The level of one wire. Safe to call from any thread that holds machine.lock.
 Line = Callable[[bool], None]
@@ -170,6 +171,16 @@ class Accelerator(Protocol):
 
         The accelerator may let the vCPU go on and carry the write out a little later from a thread of its own.
         """
+        ...
+
+    # Dirty pages: which pages of RAM guest and devices write, for snapshots and displays. No vCPU runs meanwhile.
+
+    def track_writes(self, ram: "Ram", on: bool) -> None:
+        """Begin to note (none is dirty yet), or end."""
+        ...
+
+    def dirty_pages(self, ram: "Ram") -> list[int]:
+        """Offsets of the pages that were written since the last call, or since the beginning, in order."""
         ...
 
     def close(self) -> None:

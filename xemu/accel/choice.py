@@ -92,6 +92,10 @@ def _open_kvm(spec: AccelSpec, wanted: Wanted) -> "Accelerator":
             from xemu.accel.kvm.x86 import X86Kvm
 
             return X86Kvm(spec.kernel_irqchip)
+        if host == "aarch64":
+            from xemu.accel.kvm.arm import ArmKvm
+
+            return ArmKvm()
     except UserError as error:
         raise _Unfit(str(error)) from None
     raise _Unfit(f"KVM on {host} is not supported here")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import targets.arm
 from targets.arm import smp
 from targets.arm.cpu import ArmCpu
+from targets.arm.dirty import DirtyPages
 from targets.arm.exits import Exit
 from targets.arm.models import MODELS, Model
 from targets.arm.system import MainRam, System
@@ -23,7 +24,7 @@ from xemu.cli import cache, log
 from xemu.devices.gicv3 import Gicv3, PrivateLine
 from xemu.devices.gicv3_registers import add_registers
 from xemu.errors import UserError
-from xemu.memory import BusError, Ram
+from xemu.memory import PAGE_SIZE, BusError, Ram
 
 if TYPE_CHECKING:
     from xemu.accel.virtual_clock import VirtualClock
@@ -98,6 +99,22 @@ class TcgAccelerator:
 
     def doorbell(self, address: int, size: int, value: int) -> None:
         """The write itself does it."""
+
+    def track_writes(self, ram: Ram, on: bool) -> None:
+        system = self._tracked(ram)
+        if system.dirty is not None:
+            system.dirty.stop()
+        system.dirty = DirtyPages(system) if on else None
+
+    def dirty_pages(self, ram: Ram) -> list[int]:
+        dirty = self._tracked(ram).dirty
+        assert dirty is not None, "track_writes() comes first"
+        return [index * PAGE_SIZE for index in dirty.take()]
+
+    def _tracked(self, ram: Ram) -> System:
+        if self._system is None or ram.base != self._system.ram.base:
+            raise ValueError(f"{ram}: writes are noted for the main RAM of a machine with CPUs")
+        return self._system
 
     def close(self) -> None:
         """Nothing is open."""

@@ -46,7 +46,7 @@ class BoardConfig:
     flash: "tuple[FlashConfig | None, FlashConfig | None]" = (None, None)
     kernel_file: bytes | None = None
     fw_cfg: Sequence[tuple[str, bytes]] = ()  # files that the user adds
-    gic_version: int = 2  # of Arm boards
+    gic_versions: tuple[int, ...] = (2, 3)  # of Arm boards: the first that the accelerator supports
     randomness: bool = True  # kaslr-seed and rng-seed in the device tree
     serial: "CharBackend | None" = None
     devices: Sequence[DeviceConfig] = ()

@@ -27,6 +27,10 @@ from xemu.memory import Ram
 _RESET_VECTOR = layout.FLASH[0].base  # where firmware starts
 
 
+# How QEMU's tree calls the models that are no product.
+_TREE_NAMES = {"max": "cortex-a57", "host": "armv8"}
+
+
 def build(config: BoardConfig) -> Machine:
     """A machine that is ready to run; UserError where the user's choices do not fit together."""
     return _Builder(config).machine
@@ -41,6 +45,7 @@ class _Builder:
         self.memory = self.machine.memory
         _check(config)
         config.accelerator.attach(self.machine)
+        self.gic_version = self._choose_gic()
         self.ram = self.memory.add_ram(layout.RAM_BASE, config.ram_size, "ram")
         self.gic = self._add_gic()
         self._add_uart()
@@ -53,11 +58,28 @@ class _Builder:
         self._add_boot()
         self.memory.freeze()
 
-    def _add_gic(self) -> InterruptController:
-        version = self.config.gic_version
+    def _choose_gic(self) -> int:
+        """The version: the first of the user's that the accelerator's CPUs can work with."""
+        wanted, accelerator = self.config.gic_versions, self.config.accelerator
+        version = next((version for version in wanted if accelerator.supports(self._gic(version))), None)
+        if version is None:
+            names = " or ".join(str(version) for version in wanted)
+            raise UserError(f"-M virt: the accelerator '{accelerator.name}' has no GIC of version {names} here")
+        most = layout.MAX_CPUS[version]
+        if not 1 <= self.config.cpus <= most:
+            raise UserError(
+                f"-smp {self.config.cpus}: 'virt' has 1 to {most} CPUs, as many as its GICv{version} serves"
+            )
+        return version
+
+    def _gic(self, version: int) -> Gic:
         interface = layout.GIC_CPU_INTERFACE if version == 2 else layout.GIC_REDISTRIBUTORS
-        wanted = Gic(version, self.config.cpus, layout.GIC_LINES, layout.GIC_DISTRIBUTOR.base, interface.base)
-        gic = self.config.accelerator.part(wanted) or (self._own_gicv2() if version == 2 else self._own_gicv3(wanted))
+        return Gic(version, self.config.cpus, layout.GIC_LINES, layout.GIC_DISTRIBUTOR.base, interface.base)
+
+    def _add_gic(self) -> InterruptController:
+        wanted = self._gic(self.gic_version)
+        own = self._own_gicv2 if wanted.version == 2 else lambda: self._own_gicv3(wanted)
+        gic = self.config.accelerator.part(wanted) or own()
         self.machine.devices.append(gic)
         return gic
 
@@ -129,7 +151,7 @@ class _Builder:
         def is_ram(address: int) -> bool:
             return isinstance(self.memory.find(address), Ram)
 
-        psci = Psci(self.machine, is_ram, lambda cpu: affinity(cpu, self.config.gic_version))
+        psci = Psci(self.machine, is_ram, lambda cpu: affinity(cpu, self.gic_version))
 
         def hypercall(vcpu: Vcpu, regs: list[int]) -> int:
             with self.machine.lock:
@@ -203,13 +225,12 @@ class _Builder:
         config = self.config
         tree = virt_tree.TreeConfig(
             config.cpus,
-            # The model "max" is no product; QEMU's tree calls it by the one it extends.
-            "arm,cortex-a57" if config.cpu == "max" else f"arm,{config.cpu}",
+            "arm," + _TREE_NAMES.get(config.cpu, config.cpu),
             config.ram_size,
             config.append,
             initrd,
             config.random_bytes if config.randomness else None,
-            config.gic_version,
+            self.gic_version,
         )
         return virt_tree.generate(tree) if config.dtb is None else virt_tree.adapt(config.dtb, tree)
 
@@ -220,10 +241,5 @@ def _check(config: BoardConfig) -> None:
             raise UserError(f"{flash.image.label}: the flash has {where.size} bytes and the image {flash.image.size}")
         if flash is not None and len(flash.firmware) > where.size:
             raise UserError(f"-bios: {len(flash.firmware)} bytes do not fit the flash of {where.size} bytes")
-    most = layout.MAX_CPUS[config.gic_version]
-    if not 1 <= config.cpus <= most:
-        raise UserError(
-            f"-smp {config.cpus}: 'virt' has 1 to {most} CPUs, as many as its GICv{config.gic_version} serves"
-        )
     if not 0 < config.ram_size <= layout.MAX_RAM:
         raise UserError(f"-m: {config.ram_size} bytes of memory; 'virt' takes up to {layout.MAX_RAM >> 30}G")

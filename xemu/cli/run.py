@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xemu.boards import DeviceConfig
     from xemu.devices.cfi_flash import FlashConfig
     from xemu.machine import Machine
+    from xemu.memory import Ram
 
 
 def run(settings: Settings) -> int:
@@ -191,6 +192,11 @@ class _NoCpus:
 
     def close(self) -> None: ...
 
+    def track_writes(self, ram: "Ram", on: bool) -> None: ...
+
+    def dirty_pages(self, ram: "Ram") -> list[int]:
+        return []
+
     def create_vcpu(self, index: int, model: str) -> "Vcpu":
         return SimpleNamespace(index=index, line=lambda name: None)  # type: ignore[return-value]
 
@@ -239,7 +245,7 @@ def _build(
         flash=_flash_configs(settings, images.firmware, disks),
         kernel_file=images.kernel_file,
         fw_cfg=images.fw_cfg,
-        gic_version=settings.gic_version,
+        gic_versions=settings.gic_versions,
         randomness=settings.randomness,
         serial=devices.open_serial(),
         devices=_device_configs(settings.devices, devices, disks),

@@ -56,7 +56,7 @@ class Settings:
     dtb: str | None = None
     bios: str | None = None
     dumpdtb: str | None = None
-    gic_version: int = 2
+    gic_versions: tuple[int, ...] = (2, 3)  # the first that the accelerator supports
     randomness: bool = True
     serial: ChardevSpec | str | None = None  # a string is the id of a -chardev
     chardevs: dict[str, ChardevSpec] = field(default_factory=dict)
@@ -87,13 +87,14 @@ def build(line: CommandLine) -> Settings:
     boot = _boot_files(line, machine_options, flash[0])
     _check_quiet(line)
     _check_globals(line)
+    accels = parse_accels(line, machine_options)
     return Settings(
         machine=name,
         cpu=_cpu(line, name, kind),
         ram_size=_ram_size(line, name, kind),
         cpus=cpus,
-        gic_version=_gic_version(machine_options),
-        accels=parse_accels(line, machine_options),
+        gic_versions=_gic_versions(machine_options, accels),
+        accels=accels,
         machine_options=machine_options,
         dumpdtb=machine_options.get("dumpdtb"),
         randomness=_randomness(machine_options),
@@ -200,16 +201,18 @@ def _size_text(size: int) -> str:
     return f"{size} bytes"
 
 
-def _gic_version(machine_options: dict[str, str]) -> int:
-    """Which GIC; what cannot be had is told in QEMU's words."""
-    value = machine_options.get("gic-version", "2")
-    if value == "host":
+def _gic_versions(machine_options: dict[str, str], accels: tuple[AccelSpec, ...]) -> tuple[int, ...]:
+    """Which GIC, the best first; what cannot be had is told in QEMU's words."""
+    value = machine_options.get("gic-version")
+    if value is None:
+        return 2, 3
+    if value == "host" and not any(spec.name == "kvm" for spec in accels):
         raise UserError("-M: gic-version=host requires KVM")
     if value == "4":
         raise UserError("-M: gic-version=4 requires virtualization enabled, which is not there yet; use gic-version=3")
-    if value not in ("2", "3", "max"):
+    if value not in ("2", "3", "max", "host"):
         raise UserError(f"-M gic-version={value}: Invalid gic-version value. Valid values are 3, 2, host, max.")
-    return 2 if value == "2" else 3
+    return (int(value),) if value in ("2", "3") else (3, 2)
 
 
 def _cpus(line: CommandLine, name: str, kind: MachineKind, gic_version: str) -> int:

@@ -5,6 +5,7 @@ The kernel's command line chooses: with the word `xemu.check` the check runs and
 
 import gzip
 import hashlib
+from collections.abc import Sequence
 
 from xemu.guests import cpio
 
@@ -47,6 +48,11 @@ echo "check: gzip $(seq 1 {lines} | gzip -c | gunzip -c | sha256sum | cut -d' ' 
 echo "check: gunzip $(gunzip -c /known.gz | sha256sum | cut -d' ' -f1)"
 echo "check: end"
 """
+
+
+def applets() -> Sequence[str]:
+    """What busybox is linked to."""
+    return _APPLETS
 
 
 def _known_data() -> bytes:

@@ -28,7 +28,7 @@ def read_file(what: str, path: str) -> bytes:
         if status.st_size > MAX_FILE_SIZE:
             raise UserError(f"{what} '{path}': {status.st_size >> 20} MiB is more than the largest machine's RAM")
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE_SIZE)
+            data = file.read()  # with a limit, Python would set that much memory aside
     except OSError as error:
         raise UserError(f"{what} '{path}': can't read it: {error.strerror}") from None
     except ValueError:
