@@ -4,10 +4,12 @@ pytest -m boot             what may not break: Linux 6.1 and 6.12, one CPU to fo
 pytest -m "boot and slow"  the others
 """
 
+import random
 import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,9 +92,9 @@ def check_output(text: str) -> list[str]:
     return lines[lines.index("check: begin") : lines.index("check: end") + 1]
 
 
-def booted(boot: Boot, folder: Path) -> str:
+def booted(boot: Boot, folder: Path, emulator: list[str] = XEMU) -> str:
     """Boot under xemu and check all that can be known beforehand."""
-    text = run(XEMU, boot, folder)
+    text = run(emulator, boot, folder)
     assert not re.search(BAD_SIGNS, text), text
     output = check_output(text)
     assert [line for line in output if line.startswith("check:")] == expected_check_lines()
@@ -187,6 +189,24 @@ SLOW = (
 @pytest.mark.parametrize("boot", [*MORE, *(pytest.param(boot, marks=pytest.mark.slow) for boot in SLOW)], ids=str)
 def test_other_kernels_and_machines(tmp_path: Path, boot: Boot) -> None:
     booted(boot, tmp_path)
+
+
+# -- code of earlier runs ---------------------------------------------------------------------------------------------
+@pytest.mark.slow
+def test_warm_boots_and_boots_behind_killed_ones(tmp_path: Path) -> None:
+    """Boots that take code from a store which killed runs have left behind do as the first one did."""
+    keeping = ["env", "XEMU_CACHE=on", f"XDG_CACHE_HOME={tmp_path}", *XEMU]
+    moment = random.Random(7)
+    options = machine(Boot(), tmp_path, "console=ttyAMA0 xemu.check")
+    texts: list[str] = []
+    for boot in (Boot(), Boot(), Boot(cpus=2, gic=3)):
+        for _ in range(3):
+            with subprocess.Popen([*keeping, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as killed:
+                time.sleep(moment.uniform(0.2, 20))
+                killed.kill()
+        texts.append(booted(boot, tmp_path, keeping))
+    assert kernel_messages(texts[0]) == kernel_messages(texts[1])
+    assert list(tmp_path.glob("xemu/code/*/*.segment"))
 
 
 # -- the kernel's messages ---------------------------------------------------------------------------------------------
