@@ -34,6 +34,9 @@ ALL_BYTES = 768 << 20  # of all generations, of which the ones that were not use
 MOST_GENERATIONS = 32
 QUIET = 1.0  # s without anything new after which what is new is saved
 MOST_LOOKS = 5  # ... and saved all the same after so many times that
+# How much of what is written as a whole must be new for it to be written again: while more keeps coming, when nothing
+# came for a while, and at the end.
+SHARE_BUSY, SHARE_QUIET, SHARE_LAST = 1 / 2, 1 / 8, 1 / 128
 OPEN_BYTES = 1 << 20  # what a run saves is written again with what it saves next, up to this
 ABANDONED = 3600  # s after which a temporary file is taken for one whose writer died
 
@@ -149,7 +152,8 @@ class Store:
         self._new: dict[bytes, bytes] = {}
         self._contents = {segment.name: frozenset(segment.rows) for segment in self._segments}
         self._open: dict[bytes, bytes] = {}  # what this run's last segment has, as long as it is small
-        self.before_save: list[Callable[[bool], None]] = []  # to put what is new; told whether it is the last time
+        # to put what is new: asked with the share that it must be to be worth it
+        self.before_save: list[Callable[[float], None]] = []
         self._came = threading.Event()  # something is new
         self._saver: threading.Thread | None = None
         self._closing = False
@@ -199,18 +203,23 @@ class Store:
 
     def _save_now_and_then(self) -> None:
         while self._came.wait() and not self._closing:
+            share = SHARE_BUSY
             for _ in range(MOST_LOOKS):
                 self._came.clear()
-                if not self._came.wait(QUIET) or self._closing:
+                if self._closing:
+                    return
+                if not self._came.wait(QUIET):
+                    share = SHARE_QUIET
                     break
-            with contextlib.suppress(OSError):  # close() will say it
-                self.save()
-                self._tidy()
+            if not self._closing:
+                with contextlib.suppress(OSError):  # close() will say it
+                    self.save(share)
+                    self._tidy()
 
-    def save(self) -> None:
+    def save(self, share: float = SHARE_LAST) -> None:
         """Write what is new.  OSError: it could not be written, and is still new."""
         for ask in self.before_save:
-            ask(self._closing)
+            ask(share)
         with self._lock:
             new, self._new = self._new, {}
         try:

@@ -11,8 +11,6 @@ from jit.templates import Templates
 
 _HEADER = struct.Struct("<I")  # the number of constants; each of them; Templates.dump()
 _CONSTANT = struct.Struct("<QI")  # offset in the code cache, length
-GROWTH = 8  # while a run goes on, its words are written again when one in so many is new
-GROWTH_AT_END = 128
 
 
 class WordStore:
@@ -55,12 +53,12 @@ class WordStore:
         """There are new words."""
         self._store.touch()
 
-    def save(self, last: bool) -> None:
-        """Have the store keep the words, if enough of them are new.  last: the run is about to end."""
+    def save(self, share: float) -> None:
+        """Have the store keep the words, if more than this share of them is new."""
         new = self._templates.count - self._saved
         if new < 0:  # all were forgotten
             new = self._templates.count
-        if new * (GROWTH_AT_END if last else GROWTH) <= self._templates.count:
+        if new <= self._templates.count * share:
             return
         with self._lock:
             constants = self._cache.constants()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jit import store_words, templates
+from jit import templates
 from jit.codecache import CodeCache
-from jit.store import Store
+from jit.store import SHARE_LAST, Store
 from jit.store_words import WordStore
 from jit.templates import Code, Fix, Templates
 
@@ -160,8 +160,8 @@ def test_other_cpus_and_caches_have_words_of_their_own(tmp_path: Path) -> None:
 def test_a_few_new_words_are_not_worth_it(tmp_path: Path) -> None:
     folder = tmp_path / "code"
     one(folder, add=1000)
-    assert one(folder, add=1000 // store_words.GROWTH_AT_END - 1, first=5000) == 1000
-    assert one(folder, add=1000 // store_words.GROWTH_AT_END + 2, first=5000) == 1000
+    assert one(folder, add=int(1000 * SHARE_LAST) - 1, first=5000) == 1000
+    assert one(folder, add=int(1000 * SHARE_LAST) + 2, first=5000) == 1000
     assert one(folder) > 1000
 
 
