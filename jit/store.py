@@ -34,6 +34,7 @@ ALL_BYTES = 768 << 20  # of all generations, of which the ones that were not use
 MOST_GENERATIONS = 32
 QUIET = 1.0  # s without anything new after which what is new is saved
 MOST_LOOKS = 5  # ... and saved all the same after so many times that
+LEAST_PAUSE, PAUSE = 5.0, 50  # s from one save to the next, and times what the last one took: at most 2 % of a CPU
 # How much of what is written as a whole must be new for it to be written again: while more keeps coming, when nothing
 # came for a while, and at the end.
 SHARE_BUSY, SHARE_QUIET, SHARE_LAST = 1 / 2, 1 / 8, 1 / 128
@@ -156,7 +157,7 @@ class Store:
         self.before_save: list[Callable[[float], None]] = []
         self._came = threading.Event()  # something is new
         self._saver: threading.Thread | None = None
-        self._closing = False
+        self._ending = threading.Event()
         self._used: set[bytes] = set()
         self._count = 0
 
@@ -202,19 +203,23 @@ class Store:
         self._saver.start()
 
     def _save_now_and_then(self) -> None:
-        while self._came.wait() and not self._closing:
+        while self._came.wait():
             share = SHARE_BUSY
             for _ in range(MOST_LOOKS):
                 self._came.clear()
-                if self._closing:
+                if self._ending.is_set():
                     return
                 if not self._came.wait(QUIET):
                     share = SHARE_QUIET
                     break
-            if not self._closing:
-                with contextlib.suppress(OSError):  # close() will say it
-                    self.save(share)
+            if self._ending.is_set():
+                return
+            started = time.thread_time()
+            with contextlib.suppress(OSError):  # close() will say it
+                self.save(share)
+                if len(self._contents) > MOST_SEGMENTS:
                     self._tidy()
+            self._ending.wait(max(LEAST_PAUSE, (time.thread_time() - started) * PAUSE))
 
     def save(self, share: float = SHARE_LAST) -> None:
         """Write what is new.  OSError: it could not be written, and is still new."""
@@ -247,7 +252,7 @@ class Store:
 
     def close(self) -> None:
         """The last save() of a run.  Keeps the store within its bounds."""
-        self._closing = True
+        self._ending.set()
         self._came.set()
         if self._saver:
             self._saver.join()

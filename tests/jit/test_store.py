@@ -292,6 +292,7 @@ def test_several_processes_and_kill(folder: Path, writers: list[multiprocessing.
 def test_what_is_new_is_saved_while_it_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run may be killed: when nothing new came for a while it is on disk, and sooner or later when it never stops."""
     monkeypatch.setattr(store, "QUIET", 0.01)
+    monkeypatch.setattr(store, "LEAST_PAUSE", 0.01)
     kept = Store(str(folder), OWN)
     kept.save_in_background()
     key, other = list(ENTRIES)[:2]
