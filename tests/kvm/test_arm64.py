@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,14 @@ def guest_ramdisk(files: arm64_host.Files) -> bytes:
     return gzip.compress(cpio.archive(entries), compresslevel=1, mtime=0)
 
 
+def bare_guest(folder: Path) -> bytes:
+    """tests/kvm/guests/arm64.S."""
+    source, stem = Path(__file__).parent / "guests/arm64.S", folder / "guest"
+    subprocess.run(["aarch64-linux-gnu-as", "-o", f"{stem}.o", source], check=True)
+    subprocess.run(["aarch64-linux-gnu-objcopy", "-O", "binary", f"{stem}.o", f"{stem}.bin"], check=True)
+    return Path(f"{stem}.bin").read_bytes()
+
+
 @pytest.fixture(scope="module")
 def files() -> arm64_host.Files:
     try:
@@ -45,11 +55,33 @@ def files() -> arm64_host.Files:
         pytest.skip(f"no host to boot: {error}")
 
 
+XEMU = "python3.11 -m xemu -M virt -nographic"
+
+
+@pytest.mark.parametrize("gic", [3, 2])
+def test_a_hand_made_guest(files: arm64_host.Files, gic: int, tmp_path: Path) -> None:
+    """CPUs, timer, reset with each GIC; and what is said of CPU models and GICs that KVM does not have."""
+    other = 5 - gic
+    script = f"""
+        {XEMU} -accel kvm -m 64M -smp 2 -d guest_errors /guest/bare </dev/null
+        echo "xemu: exit $?"
+        {XEMU} -accel kvm -cpu cortex-a57 /guest/bare </dev/null
+        {XEMU} -accel kvm -M virt,gic-version={other} /guest/bare </dev/null
+    """
+    text = arm64_host.run(script, {"bare": bare_guest(tmp_path)}, gic=gic)
+    for line in ("second CPU ran", "timer fired", "clean after the reset"):
+        assert text.count(f"guest: {line}\n") == 1
+    assert "read of 4 bytes at 0x50000000: nothing answers" in text
+    assert "xemu: exit 0" in text and "FAILED" not in text
+    assert "xemu: -accel kvm: -cpu cortex-a57: KVM runs the host's own CPU only; use -cpu host" in text
+    assert f"has no GIC of version {other} here" in text
+
+
 def test_debian_as_a_kvm_guest(files: arm64_host.Files) -> None:
     """-accel is not given: the host's KVM is found, and its GIC."""
-    script = """
+    script = f"""
         printf 'hello world' > disk; truncate -s 1M disk
-        python3.11 -m xemu -M virt -m 192M -smp 2 -nographic -no-reboot -kernel /guest/Image -initrd /guest/initrd \\
+        {XEMU} -m 192M -smp 2 -no-reboot -kernel /guest/Image -initrd /guest/initrd \\
             -append "console=ttyAMA0 quiet panic=-1" -drive file=/guest/disk,format=raw </dev/null
         echo "xemu: exit $?"
     """
