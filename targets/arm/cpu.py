@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any
 
 from jit.codecache import CacheFull
@@ -58,6 +59,7 @@ class ArmCpu:
         self._starts = frozenset(symbols.values())
         self._wire()
         system.cpus.append(self)
+        self.guard_times = CallTimes()  # waiting for the others before a page's first translation
         self._natives: dict[str, Any] = {}
         for k, cpu in enumerate(system.cpus):
             cpu.set("peers", len(system.cpus) - 1)
@@ -264,7 +266,10 @@ class ArmCpu:
                     if not upto:
                         system.fetch_pc = pc
                         return make(number)
-                self.call("await_peers", upto)  # without the lock, which they may need before they come to a block head
+                # without the lock, which they may need before they come to a block head
+                started = perf_counter_ns()
+                self.call("await_peers", upto)
+                self.guard_times.add(perf_counter_ns() - started)
                 waited = upto
         except CacheFull:
             system.drop_all(self)

@@ -175,6 +175,9 @@ _ROWS = [
     ("n_fetch_miss", I64, 1),
     ("n_exception", I64, 1),
     ("n_lookup", I64, 1),
+    ("n_request", I64, 1),  # to other CPUs, of which DSB waited so many times for so many ns
+    ("n_dsb_wait", I64, 1),
+    ("dsb_wait_ns", I64, 1),
     # system registers (EL1 and EL0); see targets/arm/sysregs.py
     ("sp_el0", I64, 1),
     ("sp_el1", I64, 1),

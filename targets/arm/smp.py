@@ -17,7 +17,7 @@ from jit.types import I8, I16, I32, I64, PTR
 from targets.arm.access import ADDEND, PAGE_MASK, TAG_READ
 from targets.arm.env import CALLBACK_AT, ENV
 from targets.arm.exits import Event
-from targets.arm.state import address, cold, get, guarded_callback, put, run
+from targets.arm.state import CLOCK_MONOTONIC, address, cold, count, get, guarded_callback, put, run
 from targets.arm.tlb import entry
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ TLBI_KINDS = ("tlbi_all", "tlbi_asid", "tlbi_va", "tlbi_va_all_asid")
 PROTECT = len(TLBI_KINDS)
 
 MOST = 64  # requests that are cheaper one by one than a TLB that must be filled again
-# How to wait: so many looks, then sleep (us) before each: on a host with too few CPUs, somebody else must run, and who
-# slept is run before who didn't.  WFE sleeps longer each time, and at last the machine is asked to do it.
-SPINS, PAUSE, LONGEST_PAUSE, MOST_PAUSES = 200, 20, 200, 100
+# How to wait: so many looks, then sleep (us) before each, and longer each time: on a host with too few CPUs, somebody
+# else must run, and who slept is run before who didn't.  At last WFE asks the machine to sleep.
+SPINS, PAUSE, LONGER, LONGEST_PAUSE, MOST_PAUSES = 200, 20, 5, 200, 50
 
 
 def _shared(b: Builder, name: str) -> Value:
@@ -69,6 +69,7 @@ def request() -> Function:
     b.st(b.ptradd(at, OPERAND), operand)
     b.st(at, after, "release")
     put(b, "log_issued", after)
+    count(b, "n_request")
     b.ret(after)
     return b.function
 
@@ -148,7 +149,7 @@ def await_peer() -> Function:
     def step(n: Value) -> tuple[Value, Sequence[Value]]:
         b.when((n & 63).eq(0), lambda: b.st(b.ptradd(cpu, ENV.attn), b.const(1, I32)))
         b.when(_head(b).ne(get(b, "log_done")), lambda: run(b, "catch_up"))
-        b.cond(n.ult(SPINS), lambda: _void(b.op("relax")), lambda: _sleep(b, b.const(PAUSE, I32)))
+        b.cond(n.ult(SPINS), lambda: _void(b.op("relax")), lambda: _sleep(b, (n - SPINS).trunc(I32)))
         return behind(), (n + 1,)
 
     b.when(behind(), lambda: b.loop((b.const(0),), step))
@@ -160,8 +161,18 @@ def _void(_value: Value) -> None:
     """A body that gives nothing."""
 
 
-def _sleep(b: Builder, us: Value) -> None:
+def _sleep(b: Builder, before: Value) -> None:
+    """Sleep, having done so `before` times in a row."""
+    us = (before.umin(LONGEST_PAUSE) * LONGER + PAUSE).umin(LONGEST_PAUSE)
     b.callback("usleep", CALLBACK_AT["usleep"], us, type=I32)
+
+
+def _clock(b: Builder) -> Value:
+    """The host's clock in ns."""
+    spec = ENV["timespec"]
+    where = b.ptradd(b.env(), spec.offset)
+    b.callback("clock_gettime", CALLBACK_AT["clock_gettime"], b.const(CLOCK_MONOTONIC, I32), where, type=I32)
+    return b.ldenv(spec.at(0), I64) * 1_000_000_000 + b.ldenv(spec.at(1), I64)
 
 
 def maintenance_done() -> Function:
@@ -169,7 +180,10 @@ def maintenance_done() -> Function:
     b = Builder("maintenance_done")
     issued = get(b, "log_issued")
     put(b, "log_issued", 0)
+    started = _clock(b)
     run(b, "await_peers", issued)
+    count(b, "n_dsb_wait")
+    put(b, "dsb_wait_ns", get(b, "dsb_wait_ns") + _clock(b) - started)
     b.ret()
     return b.function
 
@@ -245,8 +259,7 @@ def wfe_pause() -> Function:
     b = Builder("wfe_pause")
     several = get(b, "peers").ne(0)
     b.when(several, lambda: run(b, "go_out"))
-    pause = (get(b, "wfe_pauses") + PAUSE).umin(LONGEST_PAUSE)
-    b.when(get(b, "icount_on").eq(0), lambda: _sleep(b, pause))
+    b.when(get(b, "icount_on").eq(0), lambda: _sleep(b, get(b, "wfe_pauses")))
     b.when(several, lambda: run(b, "come_in"))
     b.ret()
     return b.function

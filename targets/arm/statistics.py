@@ -85,6 +85,13 @@ def _cpu_lines(cpu: ArmCpu) -> list[str]:
         ("data TLB misses", "n_tlb_miss"), ("fetch misses", "n_fetch_miss"), ("exceptions", "n_exception"),
     ):  # fmt: skip
         lines.append(f"  {label:<20} {cpu.get(field)}")
+    if requests := cpu.get("n_request"):
+        waits, ns = cpu.get("n_dsb_wait"), cpu.get("dsb_wait_ns")
+        lines.append(f"  asked other CPUs     {requests}; {waits} DSBs waited, mean {ns / max(1, waits) / 1000:.1f} us")
+    if cpu.guard_times.count:
+        lines.append(
+            f"  new code pages       {cpu.guard_times.count}, waited for other CPUs: {_times(cpu.guard_times)}"
+        )
     for reason in Exit:
         if cpu.exits[reason]:
             lines.append(f"  exit {reason.name.lower():<15} {cpu.exits[reason]}")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 SWITCH_INTERVAL = 50e-6  # s
-WFE_PAUSE, WFE_LONGEST = 5e-6, 5e-3  # s; for each time that WFE found no event, and at most
+WFE_PAUSE, WFE_LONGEST = 10e-6, 5e-3  # s; for each time that WFE found no event, and at most
 PR_SET_TIMERSLACK = 29
 TIMER_SLACK = 1000  # ns, by which sleeps may be longer; the default of 50 us is more than some of ours
 
