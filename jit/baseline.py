@@ -120,7 +120,8 @@ class Baseline:
         self._stops = (ctypes.c_uint64 * (PAGE // 4))()
         self._inserts: dict[str, int] = {}
         self._start_stitcher(self._made("inserts", inserts, machine))
-        self.kept_words = self._load_words(store) if store and machine is None else None
+        self.kept_words: WordStore | None = None
+        self._unloaded = store if machine is None else None  # its words come with the first translation
         self.cache.keep()
         if self.cache.room - self.cache.kept < 2 * CODE_RESERVE:
             raise ValueError(
@@ -143,11 +144,12 @@ class Baseline:
 
         return compile_functions(functions, self.slots, machine)
 
-    def _load_words(self, store: Store) -> WordStore:
-        kept = WordStore(store, self.frontend.identity, self.templates, self.cache, self.lock)
-        kept.load()
-        store.before_save.append(kept.save)
-        return kept
+    def _load_words(self, store: Store) -> None:
+        """Not before it is known how words are decoded."""
+        self._unloaded = None
+        self.kept_words = WordStore(store, self.frontend.identity, self.templates, self.cache, self.lock)
+        self.kept_words.load()
+        store.before_save.append(self.kept_words.save)
 
     def _start_stitcher(self, inserts: Mapping[str, Piece]) -> None:
         """Place the stitcher, which runs here even where the code is for another host, and tell it what stays."""
@@ -201,6 +203,8 @@ class Baseline:
         if self.cache.used + CODE_RESERVE > self.cache.room:
             raise CacheFull
         started = perf_counter_ns()
+        if self._unloaded:
+            self._load_words(self._unloaded)
         self._stitch(page, offset)
         page.live = True
         count, self.cache.used = self._result("count"), self._result("end")

@@ -30,7 +30,11 @@ class Frontend(Protocol):
     """A guest architecture with instructions of `insn_size` bytes."""
 
     insn_size: int
-    identity: str  # what decoding depends on besides the word and the mode: equal for CPUs that decode alike
+
+    @property
+    def identity(self) -> str:
+        """All that decoding depends on besides the word and the mode; asked before the first word is decoded."""
+        ...
 
     def decode(self, word: int, mode: int) -> Decoded:
         """Decode a word; words that are undefined decode to the instruction that raises the exception."""

@@ -1,5 +1,6 @@
 """-icount: the guest's time is its instructions, so what it sees of time is the same in every run."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,19 @@ def test_the_log_of_two_runs_is_the_same(program, tmp_path):
         run(program, "3", "tcg", "-d", "exec,int", "-D", str(tmp_path / name))
         logs.append((tmp_path / name).read_text())
     assert logs[0] == logs[1] and logs[0].count("\n") > 3000 and "IRQ" in logs[0]
+
+
+def test_code_that_was_kept(program, tmp_path, monkeypatch):
+    """Code of runs that count and of runs that don't are kept apart."""
+    expected = run(program, "0")
+    monkeypatch.setenv("XEMU_CACHE", "on")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plain = [sys.executable, "-m", "xemu", "-M", "virt", "-nographic", "-accel", "tcg", "-d", "stats"]
+    plain += ["-kernel", str(program)]
+    for _ in range(2):
+        done = subprocess.run(plain, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0 and run(program, "0") == expected
+    assert re.search("^new words +0, beside [1-9]", done.stderr, re.M), done.stderr
 
 
 # The command line

@@ -60,8 +60,8 @@ class A64Frontend:
     insn_size = 4
 
     def __init__(self, features: Iterable[str] = (), warn: Callable[[str], None] | None = None) -> None:
-        self.identity = " ".join(sorted(features))
-        self.decoder = Decoder(features)
+        self._features = tuple(features)
+        self.decoder = Decoder(self._features)
         self._lifted: dict[tuple[Any, ...], A64] = {}
         self._mode_matters: dict[Any, int] = {}
         self._shapes: dict[tuple[Row, int], tuple[Row, tuple[int, ...]]] = {}
@@ -74,6 +74,10 @@ class A64Frontend:
     def count_instructions(self) -> None:
         """Under -icount; before anything is decoded."""
         self._inserts = (("count_instruction",), ("counted_stack_check",))
+
+    @property
+    def identity(self) -> str:
+        return f"{sorted(self._features)} {self._inserts}"
 
     def decode(self, word: int, mode: int) -> Decoded:
         r = self.decoder.row(word)
