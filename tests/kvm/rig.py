@@ -101,7 +101,9 @@ class Rig:
     mode: what the board leaves the CPU in, 16, 32 or 64 bits.  timer: whether there is a PIT.
     """
 
-    def __init__(self, guest: str, mode: int = 64, cpus: int = 1, cpu: str = "host", timer: bool = False) -> None:
+    def __init__(
+        self, guest: str, mode: int = 64, cpus: int = 1, cpu: str = "host", timer: bool = False, irqchip: str = "on"
+    ) -> None:
         self.code, self.symbols = assemble(guest)
         self.mode = mode
         self.output = ""
@@ -109,7 +111,7 @@ class Rig:
         self.resets = -1
         self.again = 0  # so many times, the guest's end is a reset
         self.machine = Machine()
-        self.kvm = X86Kvm()
+        self.kvm = X86Kvm(irqchip)
         self.kvm.attach(self.machine)
         self.ram = self.machine.memory.add_ram(0, RAM_SIZE, "ram")
         chips = self.kvm.part(PcInterruptChips(cpus))
@@ -151,6 +153,11 @@ class Rig:
             memory.write_bytes(address, data)
         memory.write_bytes(ENTRY, self.code)
         self.cpu.power(start_registers(self.mode))
+
+    def patch(self, symbol: str, data: bytes) -> None:
+        """Change the guest before it starts."""
+        at = self.symbols[symbol] - ENTRY
+        self.code = self.code[:at] + data + self.code[at + len(data) :]
 
     def run(self) -> str:
         """How the run ended."""

@@ -167,7 +167,7 @@ def _check(config: BoardConfig) -> None:
 
 
 def _missing(config: BoardConfig, part: str) -> str:
-    return f"-M microvm: the accelerator '{config.accelerator.name}' has no PC {part}; use -accel kvm"
+    return f"-M microvm: the accelerator '{config.accelerator.name}' has no PC {part} as it is set up; use -accel kvm"
 
 
 def _memory_sizes(ram_size: int) -> dict[int, int]:

@@ -211,7 +211,9 @@ CODE_CACHE, MOST_CODE_CACHE = 256, 1024  # MiB; more host code can't reach what 
 
 ACCELS: dict[str, dict[str, Property]] = {
     "kvm": {
-        "kernel-irqchip": Property("interrupt controllers in the kernel", ("on",)),
+        "kernel-irqchip": Property(
+            "on: all interrupt controllers in the kernel; split: the local APICs only", ("on", "split")
+        ),
     },
     "tcg": {
         "engine": Property("baseline is native code, reference the evaluator in Python", ("baseline", "reference")),

@@ -4,14 +4,17 @@ import os
 import struct
 
 from xemu.accel.base import Line
-from xemu.accel.kvm.api import Handle, Ioctl
+from xemu.accel.kvm.api import Cap, Handle, Ioctl
+from xemu.devices.ioapic import PINS, IoApic
+from xemu.devices.ioapic import SIZE as IOAPIC_SIZE
+from xemu.memory import AddressSpace
 
 _PIC_MASTER, _PIC_SLAVE, _IOAPIC = 0, 1, 2  # KVM_IRQCHIP_...
 _CHIPS = (_PIC_MASTER, _PIC_SLAVE, _IOAPIC)
-_IOAPIC_PINS = 24
 _CASCADE = 2
 _TIMER_PIN = 2  # where GSI 0 leads to
-_ROUTE_TO_CHIP = 1
+_ROUTE_TO_CHIP, _ROUTE_TO_MESSAGE = 1, 2
+_IOAPIC_BASE = 0xFEC0_0000
 _SPEAKER_IN_KERNEL = 1
 
 
@@ -35,8 +38,8 @@ class KernelChips:
             self._vm.call(Ioctl.SET_IRQCHIP, bytearray(data))
 
     def gsi(self, number: int, edge: bool = False) -> Line:
-        if not 0 <= number < _IOAPIC_PINS:
-            raise ValueError(f"GSI {number} does not exist: the I/O APIC has {_IOAPIC_PINS} pins")
+        if not 0 <= number < PINS:
+            raise ValueError(f"GSI {number} does not exist: the I/O APIC has {PINS} pins")
         return self._edge_line(number) if edge else self._level_line(number)
 
     def _level_line(self, number: int) -> Line:
@@ -61,9 +64,7 @@ class KernelChips:
         return line
 
     def message(self, address: int, data: int) -> None:
-        self._vm.call(
-            Ioctl.SIGNAL_MSI, bytearray(struct.pack("<IIII16x", address & 0xFFFF_FFFF, address >> 32, data, 0))
-        )
+        _signal(self._vm, address, data)
 
     def close(self) -> None:
         for fd in self._events:
@@ -71,10 +72,15 @@ class KernelChips:
         self._events.clear()
 
 
+def _signal(vm: Handle, address: int, data: int) -> None:
+    """A message-signalled interrupt (4.70)."""
+    vm.call(Ioctl.SIGNAL_MSI, bytearray(struct.pack("<IIII16x", address & 0xFFFF_FFFF, address >> 32, data, 0)))
+
+
 def _routing() -> bytearray:
     """GSI 0 to 15 to the PICs and the I/O APIC, 16 to 23 to the I/O APIC alone (4.52)."""
     routes = []
-    for gsi in range(_IOAPIC_PINS):
+    for gsi in range(PINS):
         if gsi < 16 and gsi != _CASCADE:
             routes.append((gsi, _PIC_MASTER if gsi < 8 else _PIC_SLAVE, gsi % 8))
         if gsi == 0:
@@ -83,6 +89,41 @@ def _routing() -> bytearray:
             routes.append((gsi, _IOAPIC, gsi))
     entries = b"".join(struct.pack("<IIIIII24x", gsi, _ROUTE_TO_CHIP, 0, 0, chip, pin) for gsi, chip, pin in routes)
     return bytearray(struct.pack("<II", len(routes), 0) + entries)
+
+
+class SplitChips:
+    """Local APICs of the kernel (KVM_CAP_SPLIT_IRQCHIP, 7.5), an I/O APIC of ours, and no PICs."""
+
+    def __init__(self, vm: Handle, memory: AddressSpace) -> None:
+        self._vm = vm
+        vm.call(Ioctl.ENABLE_CAP, bytearray(struct.pack("<IIQ88x", Cap.SPLIT_IRQCHIP, 0, PINS)))
+        self._ioapic = IoApic(self.message, self._route)
+        memory.add_device(_IOAPIC_BASE, IOAPIC_SIZE, self._ioapic, "i/o apic")
+
+    def _route(self, messages: list[tuple[int, int] | None]) -> None:
+        """KVM reads from the routes of these GSIs which interrupts' ends it has to report."""
+        routes = [(gsi, *message) for gsi, message in enumerate(messages) if message is not None]
+        entries = b"".join(
+            struct.pack("<IIIIIII20x", gsi, _ROUTE_TO_MESSAGE, 0, 0, address, 0, data) for gsi, address, data in routes
+        )
+        self._vm.call(Ioctl.SET_GSI_ROUTING, bytearray(struct.pack("<II", len(routes), 0) + entries))
+
+    def end(self, vector: int) -> None:
+        """A local APIC's end of a level interrupt of the I/O APIC."""
+        self._ioapic.end(vector)
+
+    def reset(self) -> None:
+        self._ioapic.reset()
+
+    def gsi(self, number: int, edge: bool = False) -> Line:
+        if not 0 <= number < PINS:
+            raise ValueError(f"GSI {number} does not exist: the I/O APIC has {PINS} pins")
+        if number == _CASCADE:
+            return lambda level: None
+        return self._ioapic.pin(_TIMER_PIN if number == 0 else number)
+
+    def message(self, address: int, data: int) -> None:
+        _signal(self._vm, address, data)
 
 
 class KernelTimer:

@@ -11,7 +11,7 @@ from xemu.accel.base import Line, Part, PartT, PcInterruptChips, PcTimer
 from xemu.accel.kvm import x86_cpuid, x86_state
 from xemu.accel.kvm.accelerator import Kvm
 from xemu.accel.kvm.api import Cap, Exit, Ioctl
-from xemu.accel.kvm.pc import KernelChips, KernelTimer
+from xemu.accel.kvm.pc import KernelChips, KernelTimer, SplitChips
 from xemu.accel.kvm.vcpu import EXIT_DATA, KvmVcpu
 from xemu.cli import log
 from xemu.errors import UserError
@@ -48,7 +48,7 @@ class X86Kvm(Kvm):
         self.msrs = x86_state.msr_indices(self.system)
         self.cpus = 1
         self.lapic = False
-        self._chips: KernelChips | None = None
+        self._chips: KernelChips | SplitChips | None = None
 
     def supports(self, part: Part[PartT]) -> bool:
         return isinstance(part, PcInterruptChips | PcTimer)
@@ -56,11 +56,18 @@ class X86Kvm(Kvm):
     def part(self, part: Part[PartT]) -> PartT | None:
         if isinstance(part, PcInterruptChips):
             self.cpus, self.lapic = part.cpus, True
-            self._chips = KernelChips(self.vm)
+            split = self.irqchip == "split"
+            self._chips = SplitChips(self.vm, self.machine.memory) if split else KernelChips(self.vm)
             return self._chips  # type: ignore[return-value]
-        if isinstance(part, PcTimer) and self._chips is not None:
+        if isinstance(part, PcTimer) and isinstance(self._chips, KernelChips):
             return KernelTimer(self.vm)  # type: ignore[return-value]
         return None
+
+    def end_of_interrupt(self, vector: int) -> None:
+        """Of a level interrupt of an I/O APIC that is not the kernel's."""
+        if isinstance(self._chips, SplitChips):
+            with self.machine.lock:
+                self._chips.end(vector)
 
     def check_cpu(self, model: str) -> None:
         """UserError for a model that this host can't give."""
@@ -83,6 +90,7 @@ class X86Vcpu(KvmVcpu):
         self._new_msrs = x86_state.read_msrs(self.handle, kvm.msrs)
         self._new_events = self.handle.read(Ioctl.GET_VCPU_EVENTS, 64)
         self._new_lapic = self.handle.read(Ioctl.GET_LAPIC, 1024) if self._lapic else None
+        self._handlers[Exit.IOAPIC_EOI] = lambda: kvm.end_of_interrupt(self.area[EXIT_DATA])
         self._handlers |= {Exit.IO: self._io, Exit.HLT: self._halt, Exit.SHUTDOWN: self._triple_fault}
 
     def runs(self) -> bool:
