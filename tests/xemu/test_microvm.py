@@ -286,7 +286,7 @@ def test_ends():
 
 def test_refusals():
     for choices, text in (
-        ({"accelerator": FakeAccelerator()}, "has no PC interrupt controllers; use -accel kvm"),
+        ({"accelerator": FakeAccelerator()}, "has no PC interrupt controllers as it is set up; use -accel kvm"),
         ({"cpus": 33}, "1 to 32 CPUs"),
         ({"ram_size": 65 * GIB}, "takes up to 64G"),
         ({"dtb": b"x"}, "no device tree"),
