@@ -327,8 +327,13 @@ class ArmCpu:
             self.attend()
 
     # -- what a GIC needs of a CPU: targets.arm.gic_state.Core ---------------------------------------------------------
-    def connect_gic(self, block: int) -> None:
-        """Share interrupt state: address of a gic_state.Block, in which this CPU has the number that it has here."""
+    def connect_gic(self, block: int, cpu_interface: int = 0, sgir: int = 0) -> None:
+        """Share interrupt state: address of a gic_state.Block, in which this CPU has the number that it has here.
+
+        cpu_interface, sgir: where a GICv2 has its CPU interface and GICD_SGIR.
+        """
+        self.set("gicc_at", cpu_interface)
+        self.set("gicd_sgir_at", sgir)
         self.set("timer_next", MASK64)
         self.set("timer_alarm", MASK64)
         self.set("gic_index", self.index)

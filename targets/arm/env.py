@@ -163,6 +163,10 @@ _ROWS = [
     *((f"gic_{name}", I32, 1) for name in BITMAPS),
     ("gic_priority", I8, 32),
     ("gic_targets", I32, WORDS),
+    # version 2: who sent each SGI; physical addresses of the CPU interface and of GICD_SGIR, 0 for none
+    ("gic_sources", I8, 16),
+    ("gicc_at", I64, 1),
+    ("gicd_sgir_at", I64, 1),
     # its CPU interface: enabled groups, active priorities by group
     ("icc_groups", I64, 1),
     ("icc_apr", I128, 2),

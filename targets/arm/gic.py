@@ -12,13 +12,12 @@ from jit.ir import Builder, Function, Value
 from jit.types import I8, I32, I64, I128, PTR
 from targets.arm.env import ENV
 from targets.arm.exits import Event
-from targets.arm.gic_state import CLUSTER, GIC, IDLE_PRIORITY, PRIVATE, SPURIOUS
+from targets.arm.gic_state import CBPR, CLUSTER, EOI_MODE, FIQ_EN, GIC, IDLE_PRIORITY, PRIVATE, SPURIOUS
 from targets.arm.state import address, flag, get, guarded_callback, put, shl, shr
 
 # An interrupt as one number, the smallest being the most urgent: priority, INTID, group
 PRIORITY_SHIFT, INTID_SHIFT = 24, 8
 NOTHING = IDLE_PRIORITY << PRIORITY_SHIFT | SPURIOUS << INTID_SHIFT
-CBPR, EOI_MODE = 1 << 0, 1 << 1  # of icc_ctlr, as ICC_CTLR_EL1 has them
 
 
 def present(b: Builder) -> Value:
@@ -26,7 +25,7 @@ def present(b: Builder) -> Value:
     return address(b, get(b, "gic")).ne(0)
 
 
-def _shared(b: Builder, name: str) -> Value:
+def shared(b: Builder, name: str) -> Value:
     """A single field of the block as i64."""
     return b.ld(b.ptradd(get(b, "gic"), GIC[name].offset), GIC[name].type).zext(I64)
 
@@ -39,7 +38,7 @@ def _word(b: Builder, name: str, number: Value) -> Value:
 def gic_best() -> Function:
     """The most urgent interrupt of this CPU whose group is enabled, here and in the distributor; or NOTHING."""
     b = Builder("gic_best", ret=I64)
-    groups = (_shared(b, "groups") & get(b, "icc_groups")).trunc(I32)
+    groups = (shared(b, "groups") & get(b, "icc_groups")).trunc(I32)
     zero, group1 = b.const(0, I32), b.select((groups & 2).ne(0), b.const(-1, I32), b.const(0, I32))
     group0 = b.select((groups & 1).ne(0), b.const(-1, I32), zero)
 
@@ -64,7 +63,7 @@ def gic_best() -> Function:
     own_priorities, own_group = b.ptradd(b.env(), ENV.gic_priority), get(b, "gic_group").zext(I64)
     nothing = b.const(NOTHING)
     best = b.cond(own.ne(0), lambda: better(nothing, own, 0, own_priorities, own_group), lambda: nothing)
-    words = _shared(b, "lines").lshr(5)
+    words = shared(b, "lines").lshr(5)
 
     def look(number: Value, best: Value) -> tuple[Value, tuple[Value, Value]]:
         targets = b.ldenv((number << 2) + ENV.gic_targets, I32)
@@ -82,7 +81,7 @@ def gic_best() -> Function:
 
 
 # -- priorities -------------------------------------------------------------------------------------------------------
-def _active_priorities(b: Builder, group: Value) -> Value:
+def active_priorities(b: Builder, group: Value) -> Value:
     """Offset in the state of a group's active priorities: bit n stands for preemption level n."""
     return group * 16 + ENV.icc_apr
 
@@ -90,7 +89,7 @@ def _active_priorities(b: Builder, group: Value) -> Value:
 def running_priority(b: Builder) -> Value:
     """Of the most urgent interrupt that is active and has not been ended; IDLE_PRIORITY where there is none."""
     both = get(b, "icc_apr", 0) | get(b, "icc_apr", 1)
-    priority = shl(both.ctz().trunc(I64), _shared(b, "level_shift"))
+    priority = shl(both.ctz().trunc(I64), shared(b, "level_shift"))
     return b.select(both.eq(0), b.const(IDLE_PRIORITY), priority)
 
 
@@ -105,17 +104,21 @@ def _signalled(b: Builder, best: Value) -> Value:
     """i1: the interrupt passes the mask and preempts what runs."""
     priority, group = best.lshr(PRIORITY_SHIFT), best & 1
     running, mask = running_priority(b), _group_priority_mask(b, group)
+    mask = b.select(_version2(b), b.const(-1), mask)  # what runs has been masked
     preempts = (priority & mask).ult(running & mask) | running.eq(IDLE_PRIORITY)
     return priority.ult(get(b, "icc_pmr")) & preempts
 
 
+def _version2(b: Builder) -> Value:
+    return shared(b, "version").eq(2)
+
+
 def gic_update() -> Function:
-    """Decide what this CPU's inputs show: gives irq_lines."""
+    """Decide what this CPU's inputs show: gives irq_lines.  Group 0 is signalled as FIQ, in version 2 if it says so."""
     b = Builder("gic_update", ret=I64)
     best = b.call("gic_best", type=I64)
-    signalled = flag(b, _signalled(b, best))
-    fiq = signalled & (~best & 1)
-    lines = (signalled & best) | fiq << 1
+    as_fiq = (best & 1).eq(0) & ((get(b, "icc_ctlr") & FIQ_EN).ne(0) | ~_version2(b))
+    lines = flag(b, _signalled(b, best)) << b.select(as_fiq, b.const(1), b.const(0))
     put(b, "irq_lines", lines.trunc(I32))
     b.ret(lines)
     return b.function
@@ -137,22 +140,19 @@ def gic_acknowledge() -> Function:
     b = Builder("gic_acknowledge", ret=I64, args=(I64,))
     best = b.call("gic_best", type=I64)
     mine = _signalled(b, best) & (best & 1).eq(b.args[0])
-    b.ret(b.cond(mine, lambda: _activate(b, best), lambda: b.const(SPURIOUS)))
+    b.ret(b.cond(mine, lambda: activate(b, best), lambda: b.const(SPURIOUS)))
     return b.function
 
 
-def _activate(b: Builder, best: Value) -> Value:
-    intid, group = best.lshr(INTID_SHIFT) & 0xFFFF, best & 1
+def activate(b: Builder, best: Value) -> Value:
+    intid = best.lshr(INTID_SHIFT) & 0xFFFF
     latched, active, bit = _place(b, "latched", intid), _place(b, "active", intid), _bit(b, intid)
     # in this order, so that an edge from now on makes it pending once more
     was_latched = b.rmw("and", latched, ~bit) & bit
     was_active = b.rmw("or", active, bit) & bit
 
     def won() -> Value:
-        priority = best.lshr(PRIORITY_SHIFT) & _group_priority_mask(b, group)
-        level = shr(priority, _shared(b, "level_shift"))
-        at = _active_priorities(b, group)
-        b.stenv(at, b.ldenv(at, I128) | b.const(1, I128) << level.zext(I128))
+        raise_priority(b, best)
         b.call("gic_update", type=I64)
         return intid
 
@@ -162,6 +162,20 @@ def _activate(b: Builder, best: Value) -> Value:
         return b.const(SPURIOUS)
 
     return b.cond(was_active.eq(0), won, lost, likely=True)
+
+
+def raise_priority(b: Builder, best: Value) -> None:
+    """The priority of an interrupt that was acknowledged is the running one."""
+    group = best & 1
+    priority = best.lshr(PRIORITY_SHIFT) & _group_priority_mask(b, group)
+    at = active_priorities(b, group)
+    level = shr(priority & 0xFF, shared(b, "level_shift"))
+    b.stenv(at, b.ldenv(at, I128) | b.const(1, I128) << level.zext(I128))
+
+
+def group_of(b: Builder, intid: Value) -> Value:
+    """0 or 1."""
+    return shr(b.ld(_place(b, "group", intid), I32).zext(I64), intid & 31) & 1
 
 
 def gic_end() -> Function:
@@ -177,11 +191,11 @@ def gic_end() -> Function:
     runs = mine.ne(0) & (before | other.eq(0))
 
     def drop() -> None:
-        b.stenv(_active_priorities(b, group), mine & (mine - 1))
+        b.stenv(active_priorities(b, group), mine & (mine - 1))
         b.when((get(b, "icc_ctlr") & EOI_MODE).eq(0), lambda: b.call("gic_deactivate", intid))
         b.call("gic_update", type=I64)
 
-    b.when(intid.ult(_shared(b, "lines")) & runs, drop, likely=True)
+    b.when(intid.ult(shared(b, "lines")) & runs, drop, likely=True)
     b.ret()
     return b.function
 
@@ -195,20 +209,20 @@ def gic_deactivate() -> Function:
         bit = _bit(b, intid)
         b.rmw("and", _place(b, "active", intid), ~bit)
         here = b.ldenv((intid.lshr(5) << 2) + ENV.gic_targets, I32)
-        elsewhere = intid.uge(PRIVATE) & (here & bit).eq(0)
+        elsewhere = intid.uge(PRIVATE) & ((here & bit).eq(0) | _version2(b))  # version 2 sends it to several
         b.when(elsewhere, lambda: b.call("gic_tell_targets", intid), likely=False)
 
-    b.when(intid.ult(_shared(b, "lines")), known, likely=True)
+    b.when(intid.ult(shared(b, "lines")), known, likely=True)
     b.ret()
     return b.function
 
 
 # -- other CPUs -------------------------------------------------------------------------------------------------------
-def _env_of(b: Builder, cpu: Value) -> Value:
+def env_of(b: Builder, cpu: Value) -> Value:
     return b.ld(b.ptradd(get(b, "gic"), (cpu << 3) + GIC["env"].offset), PTR)
 
 
-def _tell(b: Builder, cpu: Value, env: Value) -> None:
+def tell(b: Builder, cpu: Value, env: Value) -> None:
     """Make a CPU look at its interrupts, and wake it up where it sleeps."""
     b.fence()
     b.st(b.ptradd(env, ENV.attn), b.const(1, I32))
@@ -218,15 +232,16 @@ def _tell(b: Builder, cpu: Value, env: Value) -> None:
 
 
 def gic_tell_targets() -> Function:
-    """(INTID) A shared interrupt changed: all CPUs that it is sent to shall look."""
+    """(INTID) A shared interrupt changed: the other CPUs that it is sent to shall look."""
     b = Builder("gic_tell_targets", args=(I64,))
     (intid,) = b.args
 
     def step(cpu: Value) -> tuple[Value, tuple[Value]]:
-        env = _env_of(b, cpu)
+        env = env_of(b, cpu)
         targets = b.ld(b.ptradd(env, (intid.lshr(5) << 2) + ENV.gic_targets), I32)
-        b.when((targets & _bit(b, intid)).ne(0), lambda: _tell(b, cpu, env))
-        return (cpu + 1).ult(_shared(b, "cpus")), (cpu + 1,)
+        me = cpu.eq(get(b, "gic_index").zext(I64))
+        b.when((targets & _bit(b, intid)).ne(0) & ~me, lambda: tell(b, cpu, env))
+        return (cpu + 1).ult(shared(b, "cpus")), (cpu + 1,)
 
     b.loop((b.const(0),), step)
     b.ret()
@@ -239,16 +254,16 @@ def gic_pend_sgi() -> Function:
     cpu, intid, group = b.args
 
     def pend() -> None:
-        env = _env_of(b, cpu)
+        env = env_of(b, cpu)
         of = shr(b.ld(b.ptradd(env, ENV.gic_group), I32).zext(I64), intid) & 1
 
         def send() -> None:
             b.rmw("or", b.ptradd(env, ENV.gic_latched), _bit(b, intid))
-            _tell(b, cpu, env)
+            tell(b, cpu, env)
 
         b.when(of.eq(group), send, likely=True)
 
-    b.when(cpu.ult(_shared(b, "cpus")), pend, likely=True)
+    b.when(cpu.ult(shared(b, "cpus")), pend, likely=True)
     b.ret()
     return b.function
 
@@ -266,7 +281,7 @@ def gic_send_sgi() -> Function:
         def step(cpu: Value) -> tuple[Value, tuple[Value]]:
             me = cpu.eq(get(b, "gic_index").zext(I64))
             b.when(~me, lambda: b.call("gic_pend_sgi", cpu, intid, group))
-            return (cpu + 1).ult(_shared(b, "cpus")), (cpu + 1,)
+            return (cpu + 1).ult(shared(b, "cpus")), (cpu + 1,)
 
         b.loop((b.const(0),), step)
 

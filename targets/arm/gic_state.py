@@ -30,6 +30,8 @@ SPURIOUS = 1023  # nothing to acknowledge
 IDLE_PRIORITY = 0x100  # lower than every priority
 LEVEL_SHIFT = 3  # of a GICv3: five bits of priority, as on the Cortex parts, make 32 levels of preemption
 BITMAPS = ("enabled", "latched", "level", "active", "group", "edge")  # of the block, and with gic_ before it of a CPU
+# Bits of icc_ctlr: those of ICC_CTLR_EL1, and two more that GICC_CTLR has
+CBPR, EOI_MODE, ACK_CTL, FIQ_EN = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 # How many CPUs differ in the lowest field of their affinity alone, by version: as many as can be named at once, in a
 # target list of version 3 or a target field of version 2
 CLUSTER = {2: 8, 3: 16}
@@ -38,6 +40,7 @@ GIC = Layout(
     [
         ("lines", I32, 1),  # how many interrupts there are, a multiple of 32, more than 32
         ("cpus", I32, 1),
+        ("version", I32, 1),
         ("level_shift", I32, 1),  # preemption levels are priorities shifted right by this
         ("groups", I32, 1),  # GICD_CTLR
         *((name, I32, WORDS) for name in BITMAPS),
@@ -59,6 +62,16 @@ class Core(Protocol):
     @property
     def env(self) -> int:
         """Address of its state."""
+        ...
+
+    def get(self, name: str, index: int = 0) -> int:
+        """A field of its state (env.py)."""
+        ...
+
+    def set(self, name: str, value: int, index: int = 0) -> None: ...
+
+    def call(self, name: str, *args: int) -> int:
+        """Call a runtime function; from the CPU's own thread, if it changes more than others may."""
         ...
 
     def set_bits(self, address: int, bits: int) -> None:

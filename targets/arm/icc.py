@@ -11,7 +11,7 @@ from typing import TypeVar
 from jit.ir import Value
 from jit.types import I64, I128
 from targets.arm import gic
-from targets.arm.gic_state import LEVEL_SHIFT, SPURIOUS
+from targets.arm.gic_state import CBPR, EOI_MODE, LEVEL_SHIFT, SPURIOUS
 from targets.arm.state import flag, get, put
 from targets.arm.sysreg_effects import A64, Read, Write, ignore, look_behind, read_constant
 
@@ -20,7 +20,7 @@ RowT = TypeVar("RowT")
 PRIORITY_MASK = 0xFF >> LEVEL_SHIFT << LEVEL_SHIFT
 BPR0_LEAST, BPR1_LEAST, BPR_MOST = 2, 3, 7
 CTLR_FIXED = 1 << 15 | 1 << 11 | 4 << 8  # A3V; 24 bits of INTID; PRIbits less one
-CTLR_MASK = gic.CBPR | gic.EOI_MODE
+CTLR_MASK = CBPR | EOI_MODE
 SRE = 7  # system registers only, and neither IRQs nor FIQs pass by the GIC
 
 
@@ -47,7 +47,7 @@ def write_dir(b: A64, value: Value) -> None:
         b.call("gic_deactivate", value & 0xFF_FFFF)
         b.call("gic_update", type=I64)
 
-    b.when((get(b, "icc_ctlr") & gic.EOI_MODE).ne(0), deactivate)
+    b.when((get(b, "icc_ctlr") & EOI_MODE).ne(0), deactivate)
     look_behind(b)
 
 
@@ -85,7 +85,7 @@ def write_bpr1(b: A64, value: Value) -> None:
 
 
 def _binary_point_shared(b: A64) -> Value:
-    return (get(b, "icc_ctlr") & gic.CBPR).ne(0)
+    return (get(b, "icc_ctlr") & CBPR).ne(0)
 
 
 def read_ctlr(b: A64) -> Value:

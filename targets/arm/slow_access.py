@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from jit.ir import Builder, Function, Value
 from jit.types import I1, I8, I16, I32, I64, I128, PTR, Type
-from targets.arm import tlb
+from targets.arm import gicv2, tlb
 from targets.arm import walk as w
 from targets.arm.access import ADDEND, ALIGNED, ATOMIC, PAGE_MASK, READ_TOO, TAG_READ, TAG_WRITE, UNPRIV, WRITE
 from targets.arm.env import ENV
@@ -355,7 +355,31 @@ def _chunk(pa: Value, left: Value) -> Value:
 
 
 def _device(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
-    """`size` bytes between env.scratch (from `at` on) and the device at env.access_pa, in aligned accesses."""
+    """`size` bytes between env.scratch (from `at` on) and the device at env.access_pa."""
+    start = get(b, "access_pa")
+    done = b.cond(gicv2.mine(b, start, size), lambda: _interrupts(b, start, desc, at), lambda: b.const(0))
+    return b.cond(
+        done.ne(0), lambda: b.const(0), lambda: b.call("access_python", va, desc, size, at, type=I64), likely=False
+    )
+
+
+def _interrupts(b: Builder, pa: Value, desc: Value, at: Value) -> Value:
+    """The interrupt controller's registers that are used all the time; gives 0 where this is none of them."""
+    place = b.ptradd(b.env(), at + ENV.scratch)
+
+    def write() -> Value:
+        return b.call("gicv2_store", pa, b.ld(place, I32).zext(I64), type=I64)
+
+    def read() -> Value:
+        value = b.call("gicv2_load", pa, type=I64)
+        b.when(value.ne(-1), lambda: b.st(place, value), likely=True)
+        return flag(b, value.ne(-1))
+
+    return b.cond(has(desc, WRITE), write, read)
+
+
+def _python(b: Builder, va: Value, desc: Value, size: Value, at: Value) -> Value:
+    """The same for all other devices, in aligned accesses."""
     start = get(b, "access_pa")
     put(b, "bus_fault", 0)
 
@@ -426,6 +450,7 @@ def functions() -> list[Function]:
     rare = (
         data_fault_at(),
         _function("access_device", _device, *piece),
+        _function("access_python", _python, *piece),
         _function("access_across", _across, *access),
         _function("slow_probe", _slow_probe, *access),
         watch_check(),

@@ -273,13 +273,16 @@ _HIDDEN = ("qc", "dbgclaim", "spsr_el1", "sp_el1", "stepping", "step_iss", "even
 
 def reset_values(model: Model, index: int) -> list[tuple[str, int, int]]:
     """(env field, element, value) for all registers of CPU number `index` of the machine: EL1h, exceptions masked."""
+    gicv3 = "FEAT_GICv3" in model.features
     values = {(r.field, r.index): 0 for r in SYSREGS if r.field}
     values.update({("icc_apr", group): 0 for group in (0, 1)})
     values.update({(name, 0): 0 for name in _PSTATE + _HIDDEN})
-    mpidr = 1 << 31 | affinity(index, 3 if "FEAT_GICv3" in model.features else 2)
+    mpidr = 1 << 31 | affinity(index, 3 if gicv3 else 2)
     for name, value in {**RESET, **model.registers, "MPIDR_EL1": mpidr}.items():
         reg = BY_NAME[name.lower()]
         values[reg.field, reg.index] = value
+    if not gicv3:  # the CPU interface is not the CPU's
+        values = {key: value for key, value in values.items() if not key[0].startswith("icc_")}
     values.update({("ccsidr_el1", k): value for k, value in enumerate(model.caches)})
     values.update({("el", 0): 1, ("spsel", 0): 1, ("daif", 0): 15})
     return [(name, element, value) for (name, element), value in values.items()]

@@ -15,7 +15,7 @@ from jit.codecache import CacheFull, CodeCache
 from jit.host import host_module
 from jit.ir import Function
 from jit.store import Store
-from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, icount, mmu, smp, timers
+from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, gicv2, icount, mmu, smp, timers
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
 from targets.arm.dirty import CODE_FLAG, DirtyPages
@@ -55,7 +55,7 @@ class MainRam:
 def runtime_functions() -> list[Function]:
     """All runtime functions, in IR."""
     # the last one's watchpoints replace mmu's stand-ins
-    rooms = (dispatch, access, mmu, smp, exceptions, fp, gic, timers, debug_points)
+    rooms = (dispatch, access, mmu, smp, exceptions, fp, gic, gicv2, timers, debug_points)
     return list({f.name: f for room in rooms for f in room.functions()}.values())
 
 

@@ -1,11 +1,10 @@
-"""The generic timers (D12): the counter as IR, and the two timers of a CPU in Python.
+"""The generic timers (D12): the counter and the two timers of a CPU, as IR.
 
 The counter runs at 62.5 MHz, a tick each 16 ns of the host's monotonic clock, so that reading it needs no division.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jit.ir import Builder, Function, Value
@@ -17,8 +16,7 @@ from targets.arm.state import CLOCK_MONOTONIC, get, guarded_callback, put, shl
 
 FREQUENCY = 62_500_000
 NS_SHIFT = 4  # 1e9 / FREQUENCY = 16
-ENABLE, IMASK, ISTATUS = 1, 2, 4
-FAR_AWAY = 1 << 62  # ns: as good as never, and still a time that the host takes
+ENABLE, IMASK = 1, 2
 
 
 def count(b: Builder) -> Value:
@@ -94,55 +92,10 @@ def _tell(b: Builder) -> None:
 def timer_written() -> Function:
     """A timer's register was written."""
     b = Builder("timer_written")
-    b.cond(gic.present(b), lambda: _drop(b.call("timer_update")), lambda: _tell(b), likely=True)
+    b.when(gic.present(b), lambda: b.call("timer_update"), likely=True)
     b.ret()
     return b.function
 
 
-def _drop(_value: Value) -> None:
-    """A body that gives nothing."""
-
-
 def functions() -> list[Function]:
     return [timer_update(), timer_written()]
-
-
-class GenericTimers:
-    """Output levels and deadlines of a CPU's timers.
-
-    read: a register of the CPU state by name.  now: the host's monotonic clock in ns, as native code reads it.
-    set_line: drives the output called "phys" or "virt".  Call update() after Event.TIMER, and at the deadline.
-    """
-
-    def __init__(
-        self, read: Callable[[str], int], now: Callable[[], int], set_line: Callable[[str, bool], None]
-    ) -> None:
-        self._read, self._now, self._set_line = read, now, set_line
-        self._levels: dict[str, bool] = {}
-
-    def count(self) -> int:
-        """The counter as CNTPCT_EL0 shows it."""
-        return ((self._now() - self._read("cnt_base")) & (1 << 64) - 1) >> NS_SHIFT
-
-    def update(self) -> None:
-        """Bring the output lines up to date: high while enabled, not masked, and the condition holds."""
-        count = self.count()
-        for timer in TIMERS:
-            level = self._read(timer.ctl) & (ENABLE | IMASK) == ENABLE and count >= self._read(timer.cval)
-            if self._levels.get(timer.line) != level:
-                self._levels[timer.line] = level
-                self._set_line(timer.line, level)
-
-    def deadline(self) -> int | None:
-        """When update() must be called next, in ns of the host's clock; may have passed by now.  None for never."""
-        base = self._read("cnt_base")
-        waiting = [
-            self._read(t.cval)
-            for t in TIMERS
-            if self._read(t.ctl) & (ENABLE | IMASK) == ENABLE and not self._levels.get(t.line)
-        ]
-        return min(base + (min(waiting) << NS_SHIFT), FAR_AWAY) if waiting else None
-
-    def reset(self) -> None:
-        """Forget the levels: the next update() drives both lines."""
-        self._levels.clear()

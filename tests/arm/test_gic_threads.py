@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
 from targets.arm.cpu import ArmCpu
 from targets.arm.gic_state import SPURIOUS
 from tests.arm.cpu_rig import Board
+from xemu.devices.gic import Gic
+from xemu.devices.gicv2 import Gicv2
 from xemu.devices.gicv3 import Gicv3
 
+GicT = TypeVar("GicT", bound=Gic)
 CPUS, ROUNDS = 3, 1000
 
 
@@ -22,10 +27,19 @@ def board() -> Board:
 
 @pytest.fixture
 def gic(board: Board) -> Gicv3:
-    gic = Gicv3(288)
+    return connected(Gicv3(288), board)
+
+
+@pytest.fixture
+def gicv2(board: Board) -> Gicv2:
+    return connected(Gicv2(288, lambda: 0), board)
+
+
+def connected(gic: GicT, board: Board) -> GicT:
     for cpu in board.cpus:
         gic.add_cpu(cpu)
         cpu.connect_gic(gic.block.address)
+    for cpu in board.cpus:
         for name, value in (("icc_pmr", 0xF8), ("icc_groups", 3), ("icc_bpr0", 2), ("icc_bpr1", 3)):
             cpu.set(name, value)
     gic.groups = 3
@@ -48,9 +62,10 @@ def together(*bodies: Callable[[], None]) -> None:
     threads = [threading.Thread(target=guarded, args=(body,), daemon=True) for body in bodies]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(300)
-        assert not thread.is_alive(), "a CPU waits for an interrupt that was lost"
+    until = time.monotonic() + 300
+    while any(thread.is_alive() for thread in threads) and not failures:
+        assert time.monotonic() < until, "a CPU waits for an interrupt that was lost"
+        time.sleep(0.01)
     if failures:
         raise failures[0]
 
@@ -148,3 +163,66 @@ def test_edges_while_their_interrupt_is_served(board: Board, gic: Gicv3) -> None
 
     together(drive, take)
     assert serve(cpu) == SPURIOUS
+
+
+def serve_v2(cpu: ArmCpu) -> int:
+    value = cpu.call("gicv2_acknowledge", 0)
+    if value != SPURIOUS:
+        cpu.call("gicv2_end", value, 0)
+    return value
+
+
+def test_each_sender_of_an_sgi_is_heard(board: Board, gicv2: Gicv2) -> None:
+    """Version 2 keeps the senders of an SGI apart.  Each sends again when it has been heard."""
+    for bank in gicv2.private:
+        bank.write("group", 0, 0)
+    target, *senders = board.cpus
+    heard = {cpu.index: threading.Semaphore(0) for cpu in senders}
+
+    def send(cpu: ArmCpu) -> None:
+        for _ in range(ROUNDS):
+            cpu.call("gicv2_send_sgi", 1 << 16 | 3)
+            assert heard[cpu.index].acquire(timeout=300)
+
+    def receive() -> None:
+        left = {cpu.index: ROUNDS for cpu in senders}
+        while any(left.values()):
+            value = serve_v2(target)
+            if value != SPURIOUS:
+                assert value & 0x3FF == 3
+                left[value >> 10] -= 1
+                assert left[value >> 10] >= 0
+                heard[value >> 10].release()
+
+    together(receive, *(lambda cpu=cpu: send(cpu) for cpu in senders))
+    assert serve_v2(target) == SPURIOUS
+    assert (target.get("gic_latched"), target.get("gic_sources", 3)) == (0, 0)
+
+
+def test_one_of_several_targets_takes_each_edge(board: Board, gicv2: Gicv2) -> None:
+    irq = 40
+    gicv2.shared.write("enabled", 1, 1 << 8)
+    gicv2.shared.write("edge", 1, 1 << 8)
+    gicv2.set_targets(irq, 0b110)
+    line = gicv2.spi(8)
+    taken, done = threading.Semaphore(0), threading.Event()
+    count = [0] * CPUS
+
+    def drive() -> None:
+        for _ in range(ROUNDS):
+            line(True)
+            line(False)
+            assert taken.acquire(timeout=300)
+        done.set()
+
+    def take(cpu: ArmCpu) -> None:
+        while not done.is_set():
+            value = serve_v2(cpu)
+            if value != SPURIOUS:
+                assert value == irq
+                count[cpu.index] += 1
+                taken.release()
+
+    together(drive, *(lambda cpu=cpu: take(cpu) for cpu in board.cpus))
+    assert count[0] == 0 and sum(count) == ROUNDS
+    assert gicv2.shared.read("latched", 1) == gicv2.shared.read("active", 1) == 0

@@ -1,4 +1,4 @@
-"""The table of system registers, what MRS and MSR make of it, CPU models and the generic timers."""
+"""The table of system registers, what MRS and MSR make of it, and CPU models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from targets.arm.debug_points import page_offsets
 from targets.arm.env import ENV
 from targets.arm.models import MODELS
 from targets.arm.sysregs import BY_KEY, SYSREGS, SysReg, generic_name, reset_values
-from targets.arm.timers import FAR_AWAY, FREQUENCY, GenericTimers
 
 FEATURES = {r.feature for r in SYSREGS} - {""}
 DECODER = Decoder(FEATURES)
@@ -126,71 +125,6 @@ def test_reset_covers_each_register_once() -> None:
     assert got["ttbr0_el1", 0] == 0
     assert (got["el", 0], got["spsel", 0], got["daif", 0]) == (1, 1, 15)
     assert {r.field for r in SYSREGS if r.field} <= {name for name, _, _ in values}
-
-
-# -- timers -----------------------------------------------------------------------------------------------------------
-class Wires:
-    """Timers with registers and a clock to set by hand."""
-
-    def __init__(self) -> None:
-        self.state = {"cnt_base": 1000, **{f"cnt{x}_{r}_el0": 0 for x in "pv" for r in ("ctl", "cval")}}
-        self.now = 1000
-        self.changes: list[tuple[str, bool]] = []
-        self.timers = GenericTimers(self.state.__getitem__, lambda: self.now, lambda *c: self.changes.append(c))
-
-    def update(self) -> list[tuple[str, bool]]:
-        self.changes.clear()
-        self.timers.update()
-        return self.changes
-
-
-def test_counter_runs_at_its_frequency() -> None:
-    wires = Wires()
-    wires.now += 10**9
-    assert wires.timers.count() == FREQUENCY
-
-
-def test_line_rises_at_the_deadline_and_falls_when_masked() -> None:
-    wires = Wires()
-    assert sorted(wires.update()) == [("phys", False), ("virt", False)]
-    wires.state.update(cntv_ctl_el0=1, cntv_cval_el0=100)
-    assert wires.update() == []
-    deadline = wires.timers.deadline()
-    assert deadline == 1000 + 1600
-    wires.now = deadline - 1
-    assert wires.update() == []
-    assert wires.timers.deadline() == deadline
-    wires.now = deadline
-    assert wires.update() == [("virt", True)]
-    assert wires.timers.deadline() is None
-    wires.state["cntv_ctl_el0"] = 3
-    assert wires.update() == [("virt", False)]
-
-
-def test_deadline_that_passed_since_update_is_not_lost() -> None:
-    wires = Wires()
-    wires.update()
-    wires.state.update(cntp_ctl_el0=1, cntp_cval_el0=5)
-    wires.update()
-    wires.now += 1000
-    assert wires.timers.deadline() == 1000 + 80
-
-
-def test_earlier_of_two_timers_and_the_end_of_time() -> None:
-    wires = Wires()
-    wires.state.update(cntp_ctl_el0=1, cntp_cval_el0=(1 << 64) - 1)
-    wires.update()
-    assert wires.timers.deadline() == FAR_AWAY
-    wires.state.update(cntv_ctl_el0=1, cntv_cval_el0=7)
-    wires.update()
-    assert wires.timers.deadline() == 1000 + 7 * 16
-
-
-def test_reset_drives_both_lines_again() -> None:
-    wires = Wires()
-    wires.update()
-    wires.timers.reset()
-    assert len(wires.update()) == 2
 
 
 # -- debug ------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,13 @@
 import threading
 from collections.abc import Callable, Mapping
 
+from gic_rig import Core
+
+from xemu.accel.base import Gic
+from xemu.devices import gicv2_registers, gicv3_registers
 from xemu.devices.clock import Alarm
+from xemu.devices.gicv2 import Gicv2
+from xemu.devices.gicv3 import Gicv3
 
 
 class Wire:
@@ -127,7 +133,7 @@ class FakeVcpu:
 
 
 class FakeAccelerator:
-    """Has no parts of its own. Remembers the doorbells."""
+    """Has a GIC whose outputs are wires, and no other parts of its own. Remembers the doorbells."""
 
     name = "fake"
     default_cpu = None
@@ -141,12 +147,25 @@ class FakeAccelerator:
     def supports(self, part) -> bool:
         return True
 
-    def part(self, part) -> None:
-        return None
+    def part(self, part):
+        if not isinstance(part, Gic):
+            return None
+        cores = [Core(index) for index in range(part.cpus)]
+        if part.version == 3:
+            gic = Gicv3(part.lines)
+            gicv3_registers.add_registers(gic, self._machine.memory, part.cpus, part.distributor, part.interface)
+        else:
+            gic = Gicv2(part.lines, lambda: self._machine.current_cpu)
+            gicv2_registers.add_registers(gic, self._machine.memory, part.distributor, part.interface)
+        for core in cores:
+            gic.add_cpu(core)
+            core.connect(gic.block.address)
 
-    def check_cpu(self, model: str) -> None: ...
+        def connect(cpu, irq, fiq) -> None:
+            cores[cpu].irq, cores[cpu].fiq = irq, fiq
 
-    def close(self) -> None: ...
+        gic.connect = connect
+        return gic
 
     def track_writes(self, ram, on: bool) -> None: ...
 

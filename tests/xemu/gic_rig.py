@@ -1,16 +1,29 @@
-"""CPUs that do nothing but what the interrupt controller's native functions do, evaluated."""
+"""CPUs that do nothing but what the interrupt controller's native functions do."""
 
 import ctypes
+from collections.abc import Callable
+from functools import lru_cache
 
-from jit.evaluate import Evaluator
-from targets.arm import gic, timers
-from targets.arm.env import ENV
+from targets.arm import gic, gicv2, timers
 from targets.arm.exits import Event
 from targets.arm.gic_state import SPURIOUS
-from xemu.devices.gicv3 import UnsharedCore
+from tests.jit.native import Native
+from xemu.devices.gic import UnsharedCore
 
-FUNCTIONS = {f.name: f for f in (*gic.functions(), *timers.functions())}
 IRQ, FIQ = 1, 2
+_U64 = ctypes.c_uint64
+_EVENT = ctypes.CFUNCTYPE(None, _U64, _U64, _U64)
+_CLOCK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32, _U64)
+
+
+@lru_cache(maxsize=1)
+def native() -> Native:
+    return Native((*gic.functions(), *gicv2.functions(), *timers.functions()))
+
+
+@lru_cache(maxsize=100)
+def function(name: str, arguments: int) -> Callable[..., int]:
+    return native().function(name, *[_U64] * arguments, ret=_U64)
 
 
 class Core(UnsharedCore):
@@ -20,9 +33,11 @@ class Core(UnsharedCore):
         super().__init__()
         self.now = 0  # ticks
         self.events: list[tuple[int, int]] = []
-        self.alerts = 0
-        callbacks = {"event": self._event, "clock_gettime": self._clock}
-        self._evaluator = Evaluator(self.env, FUNCTIONS, callbacks)
+        self.irq: Callable[[bool], None] = lambda level: None
+        self.fiq: Callable[[bool], None] = lambda level: None
+        self._callbacks = {"event": _EVENT(self._event), "clock_gettime": _CLOCK(self._clock)}
+        for name, callback in self._callbacks.items():
+            self.set(f"cb_{name}", ctypes.cast(callback, ctypes.c_void_p).value or 0)
         self.set("gic_index", index)
 
     def connect(self, block: int) -> None:
@@ -30,24 +45,22 @@ class Core(UnsharedCore):
         self.set("timer_next", timers.NEVER)
         self.set("timer_alarm", timers.NEVER)
 
-    def get(self, name: str, index: int = 0) -> int:
-        field = ENV[name]
-        return int.from_bytes(ctypes.string_at(self.env + field.at(index), field.type.bytes), "little")
-
-    def set(self, name: str, value: int, index: int = 0) -> None:
-        field = ENV[name]
-        data = (value & (1 << 8 * field.type.bytes) - 1).to_bytes(field.type.bytes, "little")
-        ctypes.memmove(self.env + field.at(index), data, field.type.bytes)
-
     def call(self, name: str, *args: int) -> int:
-        return self._evaluator.call(name, *args) or 0
+        out = function(name, len(args))(self.env, *args)
+        self._drive()
+        return out
 
     def alert(self) -> None:
-        self.alerts += 1
         self.set("attn", 1)
+        if self.get("gic"):
+            self.call("gic_update")
+
+    def _drive(self) -> None:
+        lines = self.get("irq_lines")
+        self.irq(bool(lines & IRQ))
+        self.fiq(bool(lines & FIQ))
 
     def _event(self, env: int, kind: int, value: int) -> None:
-        assert env == self.env
         self.events.append((Event(kind), value))
 
     def _clock(self, clock: int, where: int) -> int:

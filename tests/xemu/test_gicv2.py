@@ -1,8 +1,9 @@
 """The interrupt controller: arbitration, life of an interrupt, SGIs, groups, several CPUs."""
 
 import pytest
-from fakes import Wire
+from gic_rig import FIQ, IRQ, Core
 
+from targets.arm.exits import Event
 from xemu.devices.gicv2 import Gicv2
 from xemu.devices.gicv2_registers import CpuInterface, Distributor
 
@@ -14,14 +15,28 @@ AIAR, AEOIR, AHPPIR, APR, NSAPR, DIR = 0x20, 0x24, 0x28, 0xD0, 0xE0, 0x1000
 SPURIOUS = 1023
 
 
+class Input:
+    """An input of a CPU, as it is when the CPU looks."""
+
+    def __init__(self, core: Core, bit: int) -> None:
+        self._core, self._bit = core, bit
+
+    @property
+    def level(self) -> bool:
+        return bool(self._core.lines() & self._bit)
+
+
 class Bench:
     """A GIC with everything enabled and its CPU inputs watched."""
 
     def __init__(self, cpus: int = 1, control: int = 1) -> None:
         self.cpu = 0
-        self.gic = Gicv2(cpus, 288, lambda: self.cpu)
-        self.irq = self.gic.irq_outputs = [Wire() for _ in range(cpus)]
-        self.fiq = self.gic.fiq_outputs = [Wire() for _ in range(cpus)]
+        self.gic = Gicv2(288, lambda: self.cpu)
+        cores = [Core(index) for index in range(cpus)]
+        for core in cores:
+            self.gic.add_cpu(core)
+            core.connect(self.gic.block.address)
+        self.irq, self.fiq = [Input(core, IRQ) for core in cores], [Input(core, FIQ) for core in cores]
         self._blocks = Distributor(self.gic), CpuInterface(self.gic)
         self.d(CTLR, 3)
         for self.cpu in reversed(range(cpus)):
@@ -274,7 +289,70 @@ def test_reset_and_restore():
         Bench(cpus=1).gic.restore(saved)
 
 
-@pytest.mark.parametrize("cpus, lines", [(0, 288), (9, 288), (1, 33), (1, 2048)])
-def test_impossible_shapes_are_refused(cpus, lines):
-    with pytest.raises(ValueError):
-        Gicv2(cpus, lines, lambda: 0)
+@pytest.mark.parametrize("lines", [32, 33, 2048])
+def test_impossible_shapes_are_refused(lines):
+    with pytest.raises(ValueError, match="multiple of 32 lines"):
+        Gicv2(lines, lambda: 0)
+
+
+def test_there_is_a_limit_to_cpus():
+    with pytest.raises(ValueError, match="up to 8 CPUs"):
+        Bench(cpus=9)
+
+
+# What native code serves without asking Python
+
+
+@pytest.fixture
+def native():
+    bench = Bench(cpus=2)
+    for core in bench.gic.cores:
+        core.set("gicc_at", 0x0801_0000)
+        core.set("gicd_sgir_at", 0x0800_0F00)
+    bench.cpu = 0
+    return bench
+
+
+def test_acknowledge_and_end_in_native_code(native):
+    core = native.gic.cores[0]
+    native.enable(33)
+    native.gic.spi(1)(True)
+    assert core.call("gicv2_load", 0x0801_000C) == 33
+    assert not native.irq[0].level
+    assert core.call("gicv2_store", 0x0801_0010, 33) == 1
+    assert native.irq[0].level
+    core.set("attn", 0)
+    assert core.call("gicv2_store", 0x0801_0004, 0x80) == 1
+    assert native.c(PMR) == 0x80 and not native.irq[0].level and core.get("attn") == 0
+    assert core.call("gicv2_store", 0x0801_0004, 0xF0) == 1
+    assert native.irq[0].level and core.get("attn") == 1  # to be seen at the next block head
+
+
+def test_sgis_in_native_code(native):
+    sender, target = native.gic.cores
+    target.set("waiting", 1)
+    assert sender.call("gicv2_store", 0x0800_0F00, 2 << 16 | 5) == 1
+    assert sender.events == [(Event.WAKE, 1)] and target.get("attn") == 1
+    assert target.call("gicv2_load", 0x0801_000C) == 5
+    for filter_, receivers in ((0, 0b10), (1, 0b10), (2, 0b01), (3, 0)):
+        sender.call("gicv2_store", 0x0800_0F00, filter_ << 24 | 0xFE << 16 | 6)
+        assert [core.get("gic_latched") >> 6 & 1 for core in native.gic.cores] == [receivers & 1, receivers >> 1]
+        for core in native.gic.cores:
+            core.set("gic_latched", 0)
+            core.set("gic_sources", 0, 6)
+
+
+def test_an_sgi_without_a_sender_is_none(native):
+    """Taken with the one before, by a CPU that acknowledged just as it was sent."""
+    core = native.gic.cores[0]
+    core.set("gic_latched", 1 << 5)
+    assert core.call("gicv2_load", 0x0801_000C) == SPURIOUS
+    assert core.get("gic_latched") == 0 and core.get("gic_active") == 0
+
+
+def test_other_registers_are_left_to_python(native):
+    core = native.gic.cores[0]
+    for offset in (0x00, 0x04, 0x08, 0x10):
+        assert core.call("gicv2_load", 0x0801_0000 + offset) == (1 << 64) - 1
+    for offset in (0x00, 0x08, 0x0C):
+        assert core.call("gicv2_store", 0x0801_0000 + offset, 1) == 0

@@ -10,7 +10,8 @@ from gic_rig import FIQ, IRQ, Core
 from targets.arm.exits import Event
 from targets.arm.gic_state import SPURIOUS
 from targets.arm.timers import NEVER
-from xemu.devices.gicv3 import Gicv3, UnsharedCore
+from xemu.devices.gic import UnsharedCore
+from xemu.devices.gicv3 import Gicv3
 from xemu.devices.gicv3_registers import REDISTRIBUTOR_SIZE, Distributor, add_registers
 from xemu.memory import AddressSpace
 

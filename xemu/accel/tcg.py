@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import targets.arm
@@ -16,13 +17,16 @@ from targets.arm.dirty import DirtyPages
 from targets.arm.exits import Exit
 from targets.arm.models import MODELS, Model
 from targets.arm.system import MainRam, System
-from targets.arm.timers import NEVER, TIMERS, GenericTimers
+from targets.arm.timers import NEVER, TIMERS
 from xemu.accel import tcg_log
 from xemu.accel.base import Gic, Line, Part, PartT
 from xemu.accel.tcg_timers import TimerThread
 from xemu.cli import cache, log
-from xemu.devices.gicv3 import Gicv3, PrivateLine
-from xemu.devices.gicv3_registers import add_registers
+from xemu.devices import gicv2_registers, gicv3_registers
+from xemu.devices.gic import Gic as GicDevice
+from xemu.devices.gic import PrivateLine
+from xemu.devices.gicv2 import Gicv2
+from xemu.devices.gicv3 import Gicv3
 from xemu.errors import UserError
 from xemu.memory import PAGE_SIZE, BusError, Ram
 
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from xemu.accel.virtual_clock import VirtualClock
     from xemu.machine import Machine
 
-NS = 1_000_000_000
 SWITCH_INTERVAL = 50e-6  # s
 WFE_PAUSE, WFE_LONGEST = 10e-6, 5e-3  # s; for each time that WFE found no event, and at most
 PR_SET_TIMERSLACK = 29
@@ -60,6 +63,15 @@ class MachineBus:
         return isinstance(found, Ram) and not found.readonly
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectedGic:
+    """A GIC, and the registers of a GICv2 that native code serves, by physical address."""
+
+    gic: GicDevice
+    cpu_interface: int = 0
+    sgir: int = 0
+
+
 class TcgAccelerator:
     """Creates vCPUs of the translator; all of one machine share translations.
 
@@ -76,7 +88,7 @@ class TcgAccelerator:
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._machine: Machine | None = None
         self._system: System | None = None
-        self._gic: Gicv3 | None = None
+        self._gic: ConnectedGic | None = None
 
     def attach(self, machine: Machine) -> None:
         self._machine = machine
@@ -85,13 +97,20 @@ class TcgAccelerator:
         return True
 
     def part(self, part: Part[PartT]) -> PartT | None:
-        """A GICv3, whose CPU interface is the CPU's; all else are devices."""
-        if not isinstance(part, Gic) or part.version != 3:
+        """A GIC: what CPUs do with it is native code's.  All else are devices."""
+        if not isinstance(part, Gic):
             return None
         assert self._machine is not None, "attach() comes first"
-        self._gic = Gicv3(part.lines)
-        add_registers(self._gic, self._machine.memory, part.cpus, part.distributor, part.interface)
-        return cast("PartT", self._gic)
+        machine = self._machine
+        if part.version == 3:
+            gic = Gicv3(part.lines)
+            gicv3_registers.add_registers(gic, machine.memory, part.cpus, part.distributor, part.interface)
+            self._gic = ConnectedGic(gic)
+        else:
+            gic = Gicv2(part.lines, lambda: machine.current_cpu)
+            gicv2_registers.add_registers(gic, machine.memory, part.distributor, part.interface)
+            self._gic = ConnectedGic(gic, part.interface, part.distributor + gicv2_registers.SGIR_OFFSET)
+        return cast("PartT", gic)
 
     def check_cpu(self, model: str) -> None:
         if model not in MODELS:
@@ -122,7 +141,9 @@ class TcgAccelerator:
     def create_vcpu(self, index: int, model: str) -> TcgVcpu:
         assert self._machine is not None, "attach() comes first"
         self.check_cpu(model)
-        found = MODELS[model] if self._gic is None else MODELS[model].with_gicv3()
+        found = MODELS[model]
+        if self._gic is not None and self._gic.gic.version == 3:
+            found = found.with_gicv3()
         if self._system is None:
             self._system = _system(self._machine, found, self.code_cache)
         vcpu = self._vcpu(self._machine, self._system, index, found)
@@ -184,22 +205,17 @@ class TcgVcpu:
         self.timer_lines: dict[str, Line] = {}
         self.cpu = _cpu_class(engine)(system, MachineBus(machine), index, model)
         tcg_log.attach_cpu(self.cpu)
-        self.cpu.timer_changed = self._timer_programmed
         self.cpu.wake = self._notify
         self._now = now  # ns, as native code reads them
-        self._timer_thread: TimerThread | None = None  # where native code drives the timers' interrupts
-        self.timers = GenericTimers(self.cpu.get, now, self._set_timer_line)
-        self._timer_wake, self._timer_moved = threading.Condition(), True
-        self._deadline: int | None = None  # what the timer thread sleeps for, in ns of the host's clock
+        self._timer_thread: TimerThread | None = None  # there is somebody to interrupt
         self._wake = threading.Condition()
-        self._running = False
         self._kicked = False
         self._standby = False
         self._clock_start = 0
 
-    def connect_gic(self, gic: Gicv3) -> None:
-        gic.add_cpu(self.cpu)
-        self.cpu.connect_gic(gic.block.address)
+    def connect_gic(self, to: ConnectedGic) -> None:
+        to.gic.add_cpu(self.cpu)
+        self.cpu.connect_gic(to.gic.block.address, to.cpu_interface, to.sgir)
         self._timer_thread = TimerThread(self.cpu, self._notify)
         self.cpu.timer_changed = self._timer_thread.programmed
 
@@ -228,9 +244,7 @@ class TcgVcpu:
         for name, value in registers.items():
             self.cpu.write_register(name, value)
         self.cpu.set("cnt_base", self._boot_clock())
-        if self._timer_thread is None:
-            self.timers.reset()
-        else:
+        if self._timer_thread is not None:
             for k, timer in enumerate(TIMERS):
                 line = self.timer_lines.get(timer.line)
                 self.cpu.set("timer_ppi", 1 << line.number if isinstance(line, PrivateLine) else 0, k)
@@ -261,9 +275,8 @@ class TcgVcpu:
 
     # -- running ------------------------------------------------------------------------------------------------------
     def run(self) -> None:
-        self._running = True
         ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, TIMER_SLACK)
-        stop_timers = self._start_timers(f"timer{self.index}")
+        stop_timers = self._start_timers()
         try:
             while not self.machine.stopping:
                 if self.powered:
@@ -271,22 +284,14 @@ class TcgVcpu:
                 else:
                     self._wait(lambda: self.powered)
         finally:
-            self._running = False
             stop_timers()
 
-    def _start_timers(self, name: str) -> Callable[[], None]:
+    def _start_timers(self) -> Callable[[], None]:
         """Start whatever looks at the clock for the timers; gives what ends it."""
-        if self._timer_thread is not None:
-            self._timer_thread.start(name)
-            return self._timer_thread.stop
-        thread = threading.Thread(target=self._run_timers, name=name, daemon=True)
-        thread.start()
-
-        def stop() -> None:
-            self._timers_changed()
-            thread.join()
-
-        return stop
+        if self._timer_thread is None:
+            return lambda: None
+        self._timer_thread.start(f"timer{self.index}")
+        return self._timer_thread.stop
 
     def _execute(self) -> None:
         reason = self.cpu.run()
@@ -325,39 +330,3 @@ class TcgVcpu:
                     break
             self.cpu.set("waiting", 0)
             self._kicked = False
-
-    # -- timers -------------------------------------------------------------------------------------------------------
-    def _set_timer_line(self, name: str, level: bool) -> None:
-        line = self.timer_lines.get(name)
-        if line is not None:
-            line(level)
-
-    def _timer_programmed(self) -> None:
-        """The guest wrote a timer's register: its line follows before the next instruction."""
-        with self.machine.lock:
-            self.timers.update()
-            deadline = self.timers.deadline()
-        # waking a thread costs more than all the rest: one that sleeps for an earlier time will look again anyway
-        if deadline is not None and (self._deadline is None or deadline < self._deadline):
-            self._timers_changed()
-
-    def _timers_changed(self) -> None:
-        """A timer was programmed, or the machine stops: the timer thread looks again."""
-        with self._timer_wake:
-            self._timer_moved = True
-            self._timer_wake.notify_all()
-
-    def _run_timers(self) -> None:
-        """Drive the timers' lines: sleep until the next deadline, or until a timer is programmed."""
-        while self._running:
-            with self._timer_wake:
-                self._timer_moved = False
-            with self.machine.lock:
-                self.timers.update()
-                deadline = self._deadline = self.timers.deadline()
-            with self._timer_wake:
-                while not self._timer_moved and self._running:
-                    wait = None if deadline is None else (deadline - time.monotonic_ns()) / NS
-                    if wait is not None and wait <= 0:
-                        break
-                    self._timer_wake.wait(wait)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from targets.arm.env import ENV
 from targets.arm.timers import NEVER, NS_SHIFT
-from xemu.accel.tcg import NS, WFE_PAUSE, TcgVcpu
+from xemu.accel.tcg import WFE_PAUSE, ConnectedGic, TcgVcpu
+from xemu.accel.tcg_timers import NS
 
 if TYPE_CHECKING:
     from targets.arm.models import Model
     from targets.arm.system import System
     from xemu.accel.virtual_clock import VirtualClock
-    from xemu.devices.gicv3 import Gicv3
     from xemu.machine import Machine
 
 _FAR = 1 << 62  # instructions: nothing is due
@@ -41,16 +41,14 @@ class IcountVcpu(TcgVcpu):
         clock.executed = lambda: self._end.value - self._left.value
         clock.changed = self._plan
 
-    def connect_gic(self, gic: Gicv3) -> None:
-        super().connect_gic(gic)
+    def connect_gic(self, to: ConnectedGic) -> None:
+        super().connect_gic(to)
         self.cpu.timer_changed = self._timer_programmed
 
     # Each of these is called by the vCPU's own thread, or before it runs.
 
     def _deadline_ns(self) -> int | None:
         """When the CPU's timers have to be looked at next."""
-        if self._timer_thread is None:
-            return self.timers.deadline()
         ticks = self.cpu.get("timer_next")
         return self.cpu.get("cnt_base") + (ticks << NS_SHIFT) if ticks != NEVER else None
 
@@ -69,21 +67,18 @@ class IcountVcpu(TcgVcpu):
 
     def _fire(self) -> None:
         with self.machine.lock:
-            if self._timer_thread is None:
-                self.timers.update()
-            elif (when := self._deadline_ns()) is not None and when <= self._clock.now():
+            if (when := self._deadline_ns()) is not None and when <= self._clock.now():
                 self.cpu.call("timer_update")
+                self.cpu.attend()
             self._clock.fire()
             self._plan()
 
     def _timer_programmed(self) -> None:
         """The guest wrote a timer's register."""
         with self.machine.lock:
-            if self._timer_thread is None:
-                self.timers.update()
             self._plan()
 
-    def _start_timers(self, name: str) -> Callable[[], None]:
+    def _start_timers(self) -> Callable[[], None]:
         """No thread is needed: native code comes back in time."""
         return lambda: None
 

@@ -7,14 +7,13 @@ from targets.arm.gic_state import affinity
 from xemu.accel.base import Gic, InterruptController, Vcpu
 from xemu.boards import BoardConfig, arm_boot, virt_tree, virtio_slots
 from xemu.boards import virt_layout as layout
-from xemu.devices import fw_cfg
+from xemu.devices import fw_cfg, gicv2_registers, gicv3_registers
 from xemu.devices.cfi_flash import CfiFlash, FlashConfig
 from xemu.devices.clock import HostClock
 from xemu.devices.fw_cfg import FwCfg, FwCfgMmio
+from xemu.devices.gic import UnsharedCore
 from xemu.devices.gicv2 import Gicv2
-from xemu.devices.gicv2_registers import CpuInterface, Distributor
-from xemu.devices.gicv3 import Gicv3, UnsharedCore
-from xemu.devices.gicv3_registers import add_registers
+from xemu.devices.gicv3 import Gicv3
 from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
@@ -78,24 +77,20 @@ class _Builder:
 
     def _add_gic(self) -> InterruptController:
         wanted = self._gic(self.gic_version)
-        own = self._own_gicv2 if wanted.version == 2 else lambda: self._own_gicv3(wanted)
-        gic = self.config.accelerator.part(wanted) or own()
+        gic = self.config.accelerator.part(wanted) or self._unused_gic(wanted)
         self.machine.devices.append(gic)
         return gic
 
-    def _own_gicv3(self, wanted: Gic) -> InterruptController:
-        """For CPUs that have no interface to it: only good for being looked at."""
-        gic = Gicv3(wanted.lines)
+    def _unused_gic(self, wanted: Gic) -> InterruptController:
+        """For CPUs that do not execute: its lines can be connected, and its registers be looked at."""
+        if wanted.version == 3:
+            gic = Gicv3(wanted.lines)
+            gicv3_registers.add_registers(gic, self.memory, wanted.cpus, wanted.distributor, wanted.interface)
+        else:
+            gic = Gicv2(wanted.lines, lambda: self.machine.current_cpu)
+            gicv2_registers.add_registers(gic, self.memory, wanted.distributor, wanted.interface)
         for _ in range(wanted.cpus):
             gic.add_cpu(UnsharedCore())
-        add_registers(gic, self.memory, wanted.cpus, wanted.distributor, wanted.interface)
-        return gic
-
-    def _own_gicv2(self) -> InterruptController:
-        machine = self.machine
-        gic = Gicv2(self.config.cpus, layout.GIC_LINES, lambda: machine.current_cpu)
-        self.memory.add_device(*layout.GIC_DISTRIBUTOR, Distributor(gic), "gic distributor")
-        self.memory.add_device(*layout.GIC_CPU_INTERFACE, CpuInterface(gic), "gic cpu interface")
         return gic
 
     def _add_uart(self) -> None:

@@ -4,7 +4,8 @@ What is only there for a second Security state, for LPIs or for GICv2 compatibil
 """
 
 from targets.arm.gic_state import PRIVATE, affinity
-from xemu.devices.gicv3 import SGI_BITS, VERSION, Bank, Gicv3
+from xemu.devices.gic import SGI_BITS, Bank, gather_edges, spread_edges
+from xemu.devices.gicv3 import Gicv3
 from xemu.devices.registers import Access, RegisterDevice, register
 from xemu.memory import AddressSpace
 
@@ -50,17 +51,8 @@ class Distributor(RegisterDevice):
         super().__init__()
         self.gic = gic
 
-    def _bits(self, word: int, value: int) -> int:
-        """The interrupts that a write to word n of a bitmap names, less those that do not exist."""
-        if not 1 <= word < self.gic.lines // 32:
-            return 0
-        return value & 0x0FFFFFFF if word == 31 else value & 0xFFFFFFFF
-
     def _read(self, name: str, word: int) -> int:
-        return self.gic.shared.read(name, word) if self._bits(word, 1) else 0
-
-    def _is_shared(self, irq: int) -> bool:
-        return PRIVATE <= irq < self.gic.lines
+        return self.gic.shared.read(name, word) if self.gic.shared_bits(word, 1) else 0
 
     def read_CTLR(self) -> int:
         return self.gic.groups | _ALWAYS
@@ -79,10 +71,10 @@ class Distributor(RegisterDevice):
         return self._read("group", word)
 
     def write_IGROUPR(self, word: int, value: int) -> None:
-        self._assign("group", word, self._bits(word, value))
+        self._assign("group", word, self.gic.shared_bits(word, value))
 
     def _assign(self, name: str, word: int, value: int) -> None:
-        if self._bits(word, 1):
+        if self.gic.shared_bits(word, 1):
             self.gic.shared.write(name, word, value)
             self.gic.changed()
 
@@ -92,13 +84,13 @@ class Distributor(RegisterDevice):
     read_ICENABLER = read_ISENABLER
 
     def write_ISENABLER(self, word: int, value: int) -> None:
-        self._assign("enabled", word, self._read("enabled", word) | self._bits(word, value))
+        self._assign("enabled", word, self._read("enabled", word) | self.gic.shared_bits(word, value))
 
     def write_ICENABLER(self, word: int, value: int) -> None:
         self._assign("enabled", word, self._read("enabled", word) & ~value)
 
     def read_ISPENDR(self, word: int) -> int:
-        return self.gic.shared.pending(word) if self._bits(word, 1) else 0
+        return self.gic.shared.pending(word) if self.gic.shared_bits(word, 1) else 0
 
     read_ICPENDR = read_ISPENDR
 
@@ -120,16 +112,16 @@ class Distributor(RegisterDevice):
         self._change("active", word, value, False)
 
     def _change(self, name: str, word: int, value: int, to: bool) -> None:
-        bits = self._bits(word, value)
+        bits = self.gic.shared_bits(word, value)
         if bits:
             (self.gic.shared.set_bits if to else self.gic.shared.clear_bits)(name, word, bits)
             self.gic.changed()
 
     def read_IPRIORITYR(self, irq: int) -> int:
-        return self.gic.shared.priority(irq) if self._is_shared(irq) else 0
+        return self.gic.shared.priority(irq) if self.gic.is_shared(irq) else 0
 
     def write_IPRIORITYR(self, irq: int, value: int) -> None:
-        if self._is_shared(irq):
+        if self.gic.is_shared(irq):
             self.gic.shared.set_priority(irq, value)
             self.gic.changed()
 
@@ -139,25 +131,16 @@ class Distributor(RegisterDevice):
     def write_ICFGR(self, word: int, value: int) -> None:
         edges = gather_edges(value) << 16 * (word % 2)
         kept = self._read("edge", word // 2) & 0xFFFF << 16 * (1 - word % 2)
-        self._assign("edge", word // 2, self._bits(word // 2, kept | edges))
+        self._assign("edge", word // 2, self.gic.shared_bits(word // 2, kept | edges))
 
     def read_IROUTER(self, half: int) -> int:
         irq = half // 2
-        return self.gic.routes[irq] >> 32 * (half % 2) & 0xFFFFFFFF if self._is_shared(irq) else 0
+        return self.gic.routes[irq] >> 32 * (half % 2) & 0xFFFFFFFF if self.gic.is_shared(irq) else 0
 
     def write_IROUTER(self, half: int, value: int) -> None:
         irq, shift = half // 2, 32 * (half % 2)
-        if self._is_shared(irq):
+        if self.gic.is_shared(irq):
             self.gic.set_route(irq, self.gic.routes[irq] & ~(0xFFFFFFFF << shift) | value << shift)
-
-
-def spread_edges(edges: int) -> int:
-    """ICFGR of 16 interrupts: the upper one of two bits each."""
-    return sum((edges >> i & 1) << 2 * i + 1 for i in range(16))
-
-
-def gather_edges(value: int) -> int:
-    return sum((value >> 2 * i + 1 & 1) << i for i in range(16))
 
 
 class Redistributor(RegisterDevice):
@@ -195,7 +178,7 @@ class Redistributor(RegisterDevice):
         self.gic.cores[self._cpu].alert()
 
     def read_TYPER(self) -> int:
-        return affinity(self._cpu, VERSION) << 32 | self._cpu << 8 | self._last << 4
+        return affinity(self._cpu, self.gic.version) << 32 | self._cpu << 8 | self._last << 4
 
     def read_ID(self, index: int) -> int:
         return _REDISTRIBUTOR_ID[index]
