@@ -163,8 +163,8 @@ def mode_of(s: State) -> Mode:
 class _FlatEvaluator(Evaluator):
     """The evaluator, with the harness's runtime where it has one, and IR runtime functions otherwise."""
 
-    def __init__(self, flat: Flat) -> None:
-        super().__init__(flat.env, runtime_functions())
+    def __init__(self, flat: Flat, runtime: dict[str, Function]) -> None:
+        super().__init__(flat.env, runtime)
         self.flat = flat
 
     def call(self, name: str, *args: Any) -> Any:
@@ -190,12 +190,12 @@ class Reference:
     """One instruction at a time on the IR evaluator."""
 
     def __init__(self, flat: Flat) -> None:
-        self.flat = flat
+        self.flat, self._runtime = flat, runtime_functions()
 
     def run(self, words: list[int], s: State) -> State:
         f = self.flat
         f.load_state(s, words)
-        evaluator = _FlatEvaluator(f)
+        evaluator = _FlatEvaluator(f, self._runtime)
         evaluator.fp.rounding, evaluator.fp.flags = _rounding(s.fpcr), s.fpsr & 31
         outcome, pc = "ok", s.pc
         for word in words:
