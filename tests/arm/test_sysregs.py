@@ -124,7 +124,14 @@ def test_reset_covers_each_register_once() -> None:
     assert got["feature_ids", 4 * 8] == 0x11
     assert got["ttbr0_el1", 0] == 0
     assert (got["el", 0], got["spsel", 0], got["daif", 0]) == (1, 1, 15)
-    assert {r.field for r in SYSREGS if r.field} <= {name for name, _, _ in values}
+    fields = {r.field for r in SYSREGS if r.field}
+    interface = {r.field for r in SYSREGS if r.feature == "FEAT_GICv3"}  # a GICv2's is not the CPU's
+    assert fields - interface <= {name for name, _, _ in values}
+    assert not interface - {""} & {name for name, _, _ in values}
+    with_gicv3 = reset_values(MODELS["cortex-a57"].with_gicv3(), 17)
+    assert fields <= {name for name, _, _ in with_gicv3}
+    assert ("mpidr_el1", 0, 0x8000_0101) in with_gicv3
+    assert ("feature_ids", 4 * 8, 0x0100_0011) in with_gicv3
 
 
 # -- debug ------------------------------------------------------------------------------------------------------------
