@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 import time
@@ -95,6 +96,22 @@ def test_ram_may_come_while_the_guest_runs(rig: Make) -> None:
     passes(machine, "w")
     thread.join()
     assert machine.machine.memory.read(0x8000_0004, 4) == 7
+
+
+def test_a_doorbell_is_written_by_another_thread(rig: Make) -> None:
+    machine = rig("bell")
+    machine.kvm.doorbell(TOY_BASE + 0x50, 4, 3)
+    threads: dict[int, set[str]] = {3: set(), 4: set()}
+    seen = machine.symbols["TOY_SEEN"]
+
+    def write(offset: int, size: int, value: int) -> None:
+        threads[value].add(threading.current_thread().name)
+        if value == 3:
+            machine.machine.memory.write(seen, 4, 1)
+
+    machine.toy.write = write  # type: ignore[method-assign]
+    passes(machine)
+    assert threads == {3: {"doorbells"}, 4: {"vcpu0"}}
 
 
 # Interrupts and timers
@@ -214,6 +231,23 @@ def test_a_machine_is_paused_and_goes_on(rig: Make) -> None:
         assert machine.cpu.read_register("rip") in range(0x8000, 0x8000 + len(machine.code))
         counts.append(machine.cpu.read_register("rbx"))
     assert counts == sorted(counts) and counts[-1] > counts[0]
+
+
+def test_nothing_stays_open(rig: Make) -> None:
+    def kvm_files() -> int:
+        links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+        names = [os.readlink(link) for link in links if os.path.islink(link)]
+        return sum("kvm" in name or "event" in name for name in names)
+
+    before = kvm_files()
+    machine = rig("apic", cpus=2)
+    machine.toy.line = machine.chips.gsi(20, edge=True)
+    machine.kvm.doorbell(TOY_BASE + 0x50, 4, 0)
+    passes(machine, "gggt")
+    assert kvm_files() >= before + 8  # system, VM, two vCPUs, an irqfd, a doorbell and its thread's two
+    machine.close()
+    machine.close()
+    assert kvm_files() == before
 
 
 # Reset

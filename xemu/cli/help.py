@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable
 
+from targets.x86.cpuid import FEATURES
 from xemu.chardev.spec import KINDS
 from xemu.cli import log
 from xemu.cli.catalog import ACCELS, BLOCKDEVS, CPUS, DEVICES, DRIVE, MACHINES, Property
@@ -56,7 +57,13 @@ def _cpus(line: CommandLine) -> str:
     named = [parse_keyval("-M", text, implied="type").get("type") for text in line.each("M")]
     boards = [MACHINES[name] for name in named if name in MACHINES]
     archs = [boards[-1].arch] if boards else list(CPUS)
-    return "\n".join(f"Available CPUs ({arch}):\n{_rows(CPUS[arch].items(), column=18)}" for arch in archs)
+    out = [f"Available CPUs ({arch}):\n{_rows(CPUS[arch].items(), column=18)}" for arch in archs]
+    if "x86_64" in archs:
+        out.append("Features (x86_64), switched by ,+NAME ,-NAME or ,NAME=on|off:")
+        out += textwrap.wrap(
+            " ".join(FEATURES), _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
+    return "\n".join(out)
 
 
 def _devices(line: CommandLine) -> str:

@@ -4,7 +4,7 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xemu.accel.base import Part, PartT
 from xemu.accel.kvm.api import API_VERSION, Cap, Handle, Ioctl, address_of
@@ -57,6 +57,10 @@ def create_vm(system: Handle, kind: int = 0) -> Handle:
                         "active, or virtualization off in the firmware?") from None  # fmt: skip
 
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
 class Kvm:
     """An accelerator of one machine, without what depends on the architecture."""
 
@@ -72,7 +76,7 @@ class Kvm:
         except UserError:
             self.system.close()
             raise
-        self.handles: list[Handle] = []  # of vCPUs and devices, closed with the VM
+        self.handles: list[Closable] = []  # of vCPUs, devices, interrupts: closed before the VM
         self._slots: dict[int, _Slot] = {}
         self._doorbells: Doorbells | None = None
 

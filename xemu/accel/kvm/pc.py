@@ -125,6 +125,9 @@ class SplitChips:
     def message(self, address: int, data: int) -> None:
         _signal(self._vm, address, data)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class KernelTimer:
     """The 8254 of the kernel (4.71), which raises GSI 0 itself."""

@@ -41,7 +41,7 @@ class KvmVcpu:
         self.ended = False  # it asked for the end of the run: nothing executes until a reset
         self.timer_lines: dict[str, Line] = {}
         self.handle = Handle(kvm.vm.call(Ioctl.CREATE_VCPU, index))
-        kvm.handles.append(self.handle)
+        kvm.handles.append(self)
         self.area = mmap.mmap(self.handle.fd, kvm.system.call(Ioctl.GET_VCPU_MMAP_SIZE))
         self._kick_lock = threading.Lock()
         self._thread: int | None = None  # while it may be in KVM_RUN
@@ -53,6 +53,10 @@ class KvmVcpu:
             Exit.INTERNAL_ERROR: self._internal_error,
             Exit.INTR: lambda: None,
         }
+
+    def close(self) -> None:
+        self.area.close()  # has the file open, too
+        self.handle.close()
 
     # The machine's side
 

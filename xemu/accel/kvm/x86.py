@@ -58,6 +58,7 @@ class X86Kvm(Kvm):
             self.cpus, self.lapic = part.cpus, True
             split = self.irqchip == "split"
             self._chips = SplitChips(self.vm, self.machine.memory) if split else KernelChips(self.vm)
+            self.handles.append(self._chips)
             return self._chips  # type: ignore[return-value]
         if isinstance(part, PcTimer) and isinstance(self._chips, KernelChips):
             return KernelTimer(self.vm)  # type: ignore[return-value]
