@@ -23,7 +23,7 @@ from pathlib import Path
 from xemu.folders import cache_folder
 from xemu.guests import cpio, deb, fetch_debian
 from xemu.guests.apt import AptRoot
-from xemu.guests.debian import DEFAULT_KERNEL, DEFAULT_SUITE, find_archive
+from xemu.guests.debian import DEFAULT_SUITE, find_archive
 from xemu.guests.initramfs import applets
 from xemu.guests.progress import Progress
 
@@ -162,6 +162,6 @@ def run(script: str, files: dict[str, bytes], *, gic: int = 3, memory: int = 102
 
 
 def why_not() -> str | None:
-    if shutil.which(QEMU) is None:
-        return f"{QEMU} is not installed"
-    return None if DEFAULT_KERNEL and shutil.which("dpkg-deb") else "dpkg-deb is not installed"
+    """What is missing here to have such a host."""
+    missing = [program for program in (QEMU, "dpkg-deb", "aarch64-linux-gnu-as") if shutil.which(program) is None]
+    return f"not installed: {', '.join(missing)}" if missing else None

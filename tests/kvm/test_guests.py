@@ -13,6 +13,8 @@ import pytest
 
 from targets.x86.registers import Attr
 from tests.kvm.rig import HIGH_RAM, RAM_SIZE, TOY_BASE, Rig, needs_kvm
+from xemu.accel.kvm.api import Cap
+from xemu.accel.kvm.x86 import X86Kvm
 from xemu.errors import UserError
 
 pytestmark = needs_kvm
@@ -231,6 +233,12 @@ def test_a_machine_is_paused_and_goes_on(rig: Make) -> None:
         assert machine.cpu.read_register("rip") in range(0x8000, 0x8000 + len(machine.code))
         counts.append(machine.cpu.read_register("rbx"))
     assert counts == sorted(counts) and counts[-1] > counts[0]
+
+
+def test_more_cpus_than_kvm_runs(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(X86Kvm, "has", lambda kvm, capability: 1 if capability == Cap.MAX_VCPUS else 0)
+    with pytest.raises(UserError, match="-smp: 2 CPUs are too many for the host's KVM, which runs up to 1"):
+        rig("spin").kvm.create_vcpu(1, "host")
 
 
 def test_nothing_stays_open(rig: Make) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from xemu.accel.base import Line
-from xemu.accel.kvm.api import Exit, Handle, Ioctl
+from xemu.accel.kvm.api import Cap, Exit, Handle, Ioctl
 from xemu.cli import log
 from xemu.errors import UserError
 from xemu.memory import ACCESS_SIZES, BusError
@@ -36,6 +36,9 @@ class KvmVcpu:
     """One vCPU; subclasses know its registers and the exits of their architecture."""
 
     def __init__(self, kvm: "Kvm", index: int) -> None:
+        most = kvm.has(Cap.MAX_VCPUS)
+        if index >= most:
+            raise UserError(f"-smp: {index + 1} CPUs are too many for the host's KVM, which runs up to {most}")
         self.kvm, self.machine, self.index = kvm, kvm.machine, index
         self.powered = False
         self.ended = False  # it asked for the end of the run: nothing executes until a reset
