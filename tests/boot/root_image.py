@@ -44,6 +44,7 @@ _INIT = f"""\
 #!/bin/busybox sh
 # Process 1 of the second stage.
 export PATH=/bin:/usr/bin:/sbin:/usr/sbin HOME=/root TERM=linux LC_ALL=C DEBIAN_FRONTEND=noninteractive
+export INITRD=No  # it takes minutes: once at the end, not for the kernel and then for the tools again
 bb=/bin/busybox
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
@@ -61,14 +62,22 @@ fi
 $bb poweroff -f
 """
 
+# On a busy host systemd would give up the console after 90 s.
 _FINISH = f"""\
 echo xemu >/etc/hostname
 echo 127.0.1.1 xemu >>/etc/hosts
 echo '/dev/vda / ext4 errors=remount-ro 0 1' >/etc/fstab
 echo root:{PASSWORD} | chpasswd
+mkdir -p /etc/systemd/system.conf.d
+cat >/etc/systemd/system.conf.d/patience.conf <<END
+[Manager]
+DefaultTimeoutStartSec=1h
+DefaultTimeoutStopSec=1h
+DefaultDeviceTimeoutSec=1h
+END
 apt-get clean
 rm -f /var/lib/apt/lists/*_*
-test -e /initrd.img
+test -e /initrd.img || update-initramfs -c -k all
 """
 
 # $1: the target folder, $2: mirror, $3: the image, $4: its size, $5: the script to run at the end.
@@ -78,7 +87,7 @@ set -e
 debootstrap --foreign --arch=arm64 --include={packages} {keyring} {suite} "$1" "$2"
 ls "$1/var/cache/apt/archives" | sed 's/_.*//' >"$1.names"
 for list in "$1"/var/lib/apt/lists/*_Packages; do
-    awk 'NR == FNR {{ wanted[$1]; next }} $2 in wanted {{ print $0 "\n" }}' "$1.names" RS= "$list" >"$1.thin"
+    awk 'NR == FNR {{ wanted[$1]; next }} $2 in wanted {{ print $0 "\\n" }}' "$1.names" RS= "$list" >"$1.thin"
     cp "$1.thin" "$list"
 done
 cp "$5" "$1/finish"
