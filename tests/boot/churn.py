@@ -20,7 +20,7 @@ from tests.boot.processes import memory_beside_guest
 
 SAMPLE = 1.0  # s
 GROWTH = 1.05  # the last third of the time against the first
-_LINE = r"churn: (round|done|WRONG) ?(.*)\r?\n"
+_LINE = r"churn: (round|done|WRONG) ?(.*?)\r*\n"
 
 
 @dataclass

@@ -47,7 +47,7 @@ class DebianSystem:
     def run(self, command: str) -> str:
         """The output of a command that succeeds, without the kernel's messages."""
         self.console.send(f"{command}; echo =$?\r")
-        self.console.expect(r"=(\d+)\r\n" + re.escape(PROMPT))
+        self.console.expect(r"=(\d+)\r+\n" + re.escape(PROMPT))
         text = re.sub(r"(?m)^\[ *\d+\.\d+\] .*\n", "", self.console.before.replace("\r", ""))
         assert self.console.match[1] == "0", f"{command}: status {self.console.match[1]}: {text}"
         return text.strip()
