@@ -110,7 +110,7 @@ def test_an_installed_system(tmp_path: Path, cpus: int) -> None:
 def test_churn_is_right_and_keeps_its_memory(tmp_path: Path) -> None:
     """A few minutes with a small code cache; `python -m tests.boot.churn` does it for as long as one likes."""
     try:
-        result = churn(tmp_path, 300, ["-accel", "tcg,tb-size=8", "-smp", "2"])
+        result = churn(tmp_path, 300, ["-accel", "tcg,tb-size=32", "-smp", "2"])
     except UserError as error:
         pytest.skip(f"no root file system to boot: {error}")
     assert result.right, result.last_line
