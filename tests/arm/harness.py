@@ -59,6 +59,9 @@ def code_page(s: State, words: list[int]) -> bytes:
     return bytes(page[:4096])
 
 
+SLOW_PATHS = ("slow_load", "slow_store", "slow_probe", "note_write")  # runtime functions that Flat stands in for
+
+
 class Flat:
     """The CPU state and flat memory that both of our engines run on."""
 
@@ -128,6 +131,8 @@ class Flat:
             ctypes.memmove(entry, struct.pack("<3Q", page, page, (self.host - DATA) & MASK64), 24)
 
     def slow(self, kind: str, va: int, desc: int) -> int:
+        if kind == "note_write":  # of a store that was done: nothing here is translated
+            return 0
         size = desc & 0xFF
         p = self._host_of(va, size, kind != "slow_load")
         if p is None or (desc & 0x200 and va % size):
@@ -168,7 +173,7 @@ class _FlatEvaluator(Evaluator):
         self.flat = flat
 
     def call(self, name: str, *args: Any) -> Any:
-        if name.startswith("slow_"):
+        if name in SLOW_PATHS:
             return self.flat.slow(name, *args)
         return super().call(name, *args)
 
@@ -242,7 +247,7 @@ class Native:
         self.slots.update({SLOTS[n]: self.at[n] for n in extra if n in SLOTS})
         c_slow = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
         for name in FUNCTIONS:
-            if name.startswith("slow_"):
+            if name in SLOW_PATHS:
                 fn = c_slow(lambda _env, va, desc, kind=name: self.flat.slow(kind, va, desc))
                 self._callbacks.append(fn)
                 self.slots[SLOTS[name]] = ctypes.cast(fn, ctypes.c_void_p).value or 0
