@@ -27,7 +27,7 @@ from jit.frontend import Decoded, Frontend
 from jit.host import host_module
 from jit.ir import Function
 from jit.piece import Piece
-from jit.stitch import MAX_BLOCK, PAGE, STATE
+from jit.stitch import MAX_BLOCK, PAGE, REQUEST, RESULT, STATE
 from jit.store import Store
 from jit.store_pieces import PieceStore
 from jit.store_words import WordStore
@@ -180,9 +180,6 @@ class Baseline:
     def _set(self, name: str, value: int, index: int = 0) -> None:
         self._state[STATE[name].at(index) // 8] = value
 
-    def _result(self, name: str) -> int:
-        return self._state[STATE[name].offset // 8]
-
     # -- translation --------------------------------------------------------------------------------------------------
     def page(self, number: int, mode: int) -> CodePage:
         """The code page of physical page `number`; made, with an empty table, where there is none."""
@@ -207,29 +204,27 @@ class Baseline:
             self._load_words(self._unloaded)
         self._stitch(page, offset)
         page.live = True
-        count, self.cache.used = self._result("count"), self._result("end")
+        count, start, self.cache.used = RESULT.unpack_from(self._state, STATE.count)
         self.stats.translate_ns += perf_counter_ns() - started
         self.stats.blocks += 1
         self.stats.insns += count
         if self.on_translate:
             insns = [self.frontend.decode(w, page.mode) for w in self._guest_words(page, offset)[:count]]
-            self.on_translate(page, offset, insns, self._result("start"), self.cache.used)
+            self.on_translate(page, offset, insns, start, self.cache.used)
         return offset + count * self.frontend.insn_size
 
     def _stitch(self, page: CodePage, offset: int) -> None:
         """Run the stitcher until it has all it needs."""
-        for name, value in (
-            ("guest", self.page_at(page.number)), ("table", page.address), ("offset", offset), ("mode", page.mode),
-            ("single", page.single), ("chained", self.chain and not page.single), ("used", self.cache.used),
-            ("room", self.cache.room),
-        ):  # fmt: skip
-            self._set(name, value)
+        chained = self.chain and not page.single
+        request = self.page_at(page.number), page.address, offset, page.mode, page.single, chained
+        REQUEST.pack_into(self._state, STATE.guest, *request, self.cache.used, self.cache.room)
         while (status := self._run(self._state)) != 1:
             if status < 0:
                 raise CacheFull
-            words = self._guest_words(page, offset)
+            count, *_ = RESULT.unpack_from(self._state, STATE.count)
+            words = self._guest_words(page, offset + count * self.frontend.insn_size)
             try:
-                self.words.supply(words, offset, page.mode, page.table, page.single)
+                self.words.supply(words, offset + count * self.frontend.insn_size, page.mode, page.table, page.single)
             except TemplatesFull:
                 self.templates.forget()
             if self.kept_words:

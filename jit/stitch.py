@@ -14,6 +14,7 @@ the page's entry table.  Its loops are bounded by MAX_BLOCK words and MAX_PARTS 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -60,21 +61,22 @@ PART_SIZE = 80
 STATE = Layout([
     ("words", PTR, 1),  # the entries; the first one is empty
     ("index", PTR, 1), ("mask", I64, 1),  # a hash table of their numbers, 0 where it is free; its size less one
-    ("guest", PTR, 1), ("table", PTR, 1),  # bytes and entry table of the page
-    ("offset", I64, 1), ("mode", I64, 1), ("single", I64, 1), ("chained", I64, 1),
-    ("cache", PTR, 1),  # the code cache, to write
-    ("base", I64, 1), ("used", I64, 1), ("room", I64, 1),  # where it is run; how much is used, of how much
+    # what a call is about (REQUEST): bytes and entry table of the page; how much of the code cache is used, of how much
+    ("guest", PTR, 1), ("table", PTR, 1), ("offset", I64, 1), ("mode", I64, 1), ("single", I64, 1), ("chained", I64, 1),
+    ("used", I64, 1), ("room", I64, 1),
+    ("cache", PTR, 1), ("base", I64, 1),  # the code cache: to write, and where it is run
     ("stops", PTR, 1),  # a template, or null, for each instruction of a page: breakpoints
     ("inserts", PTR, 16), ("pads", PTR, WORD),  # pads: code that does nothing, by length
     ("poll", PTR, 1), ("link", PTR, 1), ("plain_link", PTR, 1), ("jump", PTR, 1),
     ("link_field", I64, 1),  # where in a link the displacement is by which it becomes a jump
     ("cb_publish", PTR, 1),
-    # results: instructions; where the host code begins and ends
+    # results (RESULT): instructions; where the host code begins and ends
     ("count", I64, 1), ("start", I64, 1), ("end", I64, 1),
     ("parts", I64, 1), ("goes_on", I64, 1),
     ("first", I64, MAX_BLOCK),  # number of the part that an instruction begins with
     ("part", I64, MAX_PARTS * PART_SIZE // 8),
 ])  # fmt: skip
+REQUEST, RESULT = struct.Struct("<8Q"), struct.Struct("<3Q")  # from STATE.guest and STATE.count on
 
 
 def _get(b: Builder, name: str) -> Value:

@@ -149,11 +149,11 @@ class Templates:
 
     def enter(
         self, word: int, mode: int, ends: str, insert: int, displacement: int | None, near: int | None, far: int | None
-    ) -> None:
-        """Add a word, or its other template.  A template that is None stays as it was."""
+    ) -> bool:
+        """Add a word, or its other template.  A template that is None stays as it was.  True: the word is new."""
         place, number = self._search(word, mode)
         old = self.find(word, mode) if number else None
-        if not number:
+        if not old:
             if self.count >= MOST_WORDS:
                 raise TemplatesFull
             self.count += 1
@@ -166,6 +166,7 @@ class Templates:
         _ENTRY.pack_into(self._entries.map, number * ENTRY_SIZE, *entry)
         if near in self._fixed or far in self._fixed:
             self._with_fixed.add(number)
+        return old is None
 
     def forget(self) -> None:
         """Drop all words and their templates.  Code that was made of them stays."""

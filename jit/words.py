@@ -71,10 +71,14 @@ class Words:
         self._plans: dict[int, _Plan] = {}
 
     def supply(self, words: Sequence[int], offset: int, mode: int, table: Sequence[int], single: bool) -> None:
-        """Make what is missing of the block that begins with `words`, at byte `offset` of a page with entries `table`.
+        """Make the first of `words`, of a block from byte `offset` of a page with entries `table` on.
 
-        TemplatesFull: forget() first.
+        Where that takes a new stencil, all that the block lacks are made at once.  TemplatesFull: forget() first.
         """
+        d, near = self._decode(words[0], offset, mode)
+        if self._key(d, mode, near) in self._pieces:
+            self._enter(d, mode, near)
+            return
         lacking: dict[tuple[int, bool], Decoded] = {}
         for at, word in enumerate(words, offset >> 2):
             if at > offset >> 2 and table[at]:
@@ -86,11 +90,19 @@ class Words:
         wanted = {key: what for key, what in wanted.items() if key not in self._pieces}
         if wanted:
             self._make_stencils(wanted.values(), mode)
-        for (word, near), d in lacking.items():
-            template = self.templates.add(self._code(d, mode, near))
-            insert = self.inserts[d.before[0]] if d.before else 0
-            near_far = (template, None) if near else (None, template)
-            self.templates.enter(word, mode, d.ends, insert, d.displacement, *near_far)
+        for (_, near), d in lacking.items():
+            self._enter(d, mode, near)
+
+    def _decode(self, word: int, at: int, mode: int) -> tuple[Decoded, bool]:
+        """A word at a byte of a page, and whether its branch target is in the page."""
+        d = self.frontend.decode(word, mode)
+        return d, d.displacement is not None and 0 <= at + d.displacement < stitch.PAGE
+
+    def _enter(self, d: Decoded, mode: int, near: bool) -> None:
+        template = self.templates.add(self._code(d, mode, near))
+        insert = self.inserts[d.before[0]] if d.before else 0
+        near_far = (template, None) if near else (None, template)
+        self.stats.words += self.templates.enter(d.word, mode, d.ends, insert, d.displacement, *near_far)
 
     def _look_at(self, word: int, at: int, mode: int, lacking: dict[tuple[int, bool], Decoded]) -> int:
         """Note the word if it lacks something; gives what it does to the block."""
@@ -99,10 +111,7 @@ class Words:
             near = known.displacement != stitch.NO_TARGET and 0 <= at + known.displacement < stitch.PAGE
             if known.near if near else known.far:
                 return known.ends
-        else:
-            self.stats.words += 1
-        d = self.frontend.decode(word, mode)
-        near = d.displacement is not None and 0 <= at + d.displacement < stitch.PAGE
+        d, near = self._decode(word, at, mode)
         lacking[word, near] = d
         return stitch.ENDS[d.ends]
 
