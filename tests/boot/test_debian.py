@@ -115,4 +115,5 @@ def test_churn_is_right_and_keeps_its_memory(tmp_path: Path) -> None:
         pytest.skip(f"no root file system to boot: {error}")
     assert result.right, result.last_line
     assert result.fills >= 2
-    assert result.steady, result.thirds()
+    first, _, last = result.thirds()
+    assert last < 1.15 * first  # what is bounded (words, say) is still filling up: the 5 % are for an hour
