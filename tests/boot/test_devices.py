@@ -51,9 +51,9 @@ _PORTS = """\
 cat /sys/firmware/qemu_fw_cfg/by_name/opt/test/raw
 echo "names: $(cat /sys/class/virtio-ports/*/name)"
 echo "to the console" > /dev/hvc0
-port=/dev/vport0p1
-echo "to the agent" > $port
-read line < $port
+exec 3<> /dev/vport0p1  # open throughout: Linux throws away what is there when a port is closed
+echo "to the agent" >&3
+read line <&3
 echo "heard: $line"
 """
 
