@@ -48,8 +48,15 @@ def _insert(fmt: str) -> Callable[[int, int], int]:
     return lambda word, number: word & ~(mask << left) | (number >> right & mask) << left
 
 
+def _branch26(word: int, number: int) -> int:
+    """imm26 of B and BL: a distance in bytes."""
+    if number & 3 or not -BRANCH_REACH <= number < BRANCH_REACH:
+        raise OverflowError(f"a branch by {number} bytes")
+    return _insert("B26")(word, number)
+
+
 # What fix-ups write that is not a whole number of bytes
-FIELDS = {fmt: _insert(fmt) for fmt in BITS if fmt != "Q"}
+FIELDS = {fmt: _insert(fmt) for fmt in BITS if fmt != "Q"} | {"B26": _branch26}
 
 
 def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
@@ -59,9 +66,7 @@ def swap_last_branch(code: bytes, conditional: int, last: int) -> bytes | None:
 
 def jump(distance: int) -> bytes:
     """A jump to `distance` bytes from its own first byte."""
-    if distance & 3 or not -BRANCH_REACH <= distance < BRANCH_REACH:
-        raise OverflowError(f"a branch by {distance} bytes")
-    return FIELDS["B26"](0x1400_0000, distance).to_bytes(4, "little")
+    return _branch26(0x1400_0000, distance).to_bytes(4, "little")
 
 
 @cache

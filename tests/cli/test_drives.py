@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from xemu.accel.choice import Choice
 from xemu.block.overlay import Overlay
 from xemu.cli import help, run, settings
 from xemu.cli.options import parse
@@ -198,7 +199,7 @@ def test_a_machine_with_a_disk_that_never_starts(path: Path, tmp_path: Path) -> 
     with ExitStack() as stack:
         disks = run._open_disks(chosen, stack)
         chardevs = run._CharDevices(None, chosen)  # type: ignore[arg-type]
-        machine = run._build(chosen, run._load_images(chosen), run._NoCpus(), chardevs, disks)
+        machine = run._build(chosen, run._load_images(chosen), Choice(run._NoCpus(), "cortex-a57"), chardevs, disks)
         device_id = machine.memory.read(0x0A003E00 + 8, 4)
         capacity = machine.memory.read(0x0A003E00 + 0x100, 8)
         write_cache = machine.memory.read(0x0A003E00 + 0x100 + 32, 1)
@@ -215,4 +216,4 @@ def test_a_serial_number_that_is_too_long(path: Path, tmp_path: Path) -> None:
     with ExitStack() as stack, pytest.raises(UserError, match="longer than 20"):
         disks = run._open_disks(chosen, stack)
         chardevs = run._CharDevices(None, chosen)  # type: ignore[arg-type]
-        run._build(chosen, run._load_images(chosen), run._NoCpus(), chardevs, disks)
+        run._build(chosen, run._load_images(chosen), Choice(run._NoCpus(), "cortex-a57"), chardevs, disks)

@@ -15,10 +15,12 @@ import pytest
 from jit.host import aarch64
 from jit.piece import Fixup, LoadError, Piece, fill
 from jit.stencil import compile_functions, take_apart, target_machine
+from jit.stitch import functions as stitch_functions
+from jit.stitch import patch_link
 from targets.arm.a64.lift import Mode, hole_values, lift
 from targets.arm.a64.row import Row
 from targets.arm.a64.table import all_rows
-from targets.arm.env import CONTINUATIONS, FUNCTIONS, SLOTS
+from targets.arm.env import CALLBACK_AT, CONTINUATIONS, FUNCTIONS, SLOTS
 from targets.arm.system import runtime_functions
 from tests.arm.differential import FEATURES, differences, random_state, random_word
 from tests.arm.harness import Flat, Native
@@ -113,7 +115,8 @@ def test_all_shapes_load(chunk: int) -> None:
 
 
 def test_the_runtime_loads() -> None:
-    pieces = compile_functions(runtime_functions(), SLOTS, "aarch64")
+    runtime = [*runtime_functions(), patch_link(aarch64, CALLBACK_AT["publish"]), *stitch_functions(publishes=True)]
+    pieces = compile_functions(runtime, SLOTS, "aarch64")
     values = dict.fromkeys(pieces, 0x7200_0000)
     for piece in pieces.values():
         _load(piece, values)
