@@ -222,9 +222,9 @@ class Baseline:
             if status < 0:
                 raise CacheFull
             count, *_ = RESULT.unpack_from(self._state, STATE.count)
-            words = self._guest_words(page, offset + count * self.frontend.insn_size)
+            missing = offset + count * self.frontend.insn_size
             try:
-                self.words.supply(words, offset + count * self.frontend.insn_size, page.mode, page.table, page.single)
+                self.words.supply(self._guest_words(page, missing), missing, page.mode, page.table, page.single)
             except TemplatesFull:
                 self.templates.forget()
             if self.kept_words:

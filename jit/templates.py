@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import struct
 import weakref
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jit.host_memory import discard, map_memory, unmap
@@ -203,8 +202,3 @@ class Templates:
         self._arena.map[:used] = dump[templates:]
         self._arena.used, self.count = used, count
         return True
-
-
-def addresses(templates: Iterable[int]) -> bytes:
-    """A list of template addresses as the stitcher reads it."""
-    return b"".join(t.to_bytes(8, "little") for t in templates)

@@ -49,6 +49,11 @@ class _Plan:
     fixed: bool = False
 
 
+def _in_page(offset: int) -> bool:
+    """Whether an offset from a page's start lies in it."""
+    return 0 <= offset < stitch.PAGE
+
+
 class Words:
     """Fills `templates`.  compile: makes pieces of functions.  cache: has the constants of code."""
 
@@ -96,7 +101,7 @@ class Words:
     def _decode(self, word: int, at: int, mode: int) -> tuple[Decoded, bool]:
         """A word at a byte of a page, and whether its branch target is in the page."""
         d = self.frontend.decode(word, mode)
-        return d, d.displacement is not None and 0 <= at + d.displacement < stitch.PAGE
+        return d, d.displacement is not None and _in_page(at + d.displacement)
 
     def _enter(self, d: Decoded, mode: int, near: bool) -> None:
         template = self.templates.add(self._code(d, mode, near))
@@ -107,17 +112,16 @@ class Words:
     def _look_at(self, word: int, at: int, mode: int, lacking: dict[tuple[int, bool], Decoded]) -> int:
         """Note the word if it lacks something; gives what it does to the block."""
         known = self.templates.find(word, mode)
-        if known:
-            near = known.displacement != stitch.NO_TARGET and 0 <= at + known.displacement < stitch.PAGE
-            if known.near if near else known.far:
-                return known.ends
+        # NO_TARGET is before any page
+        if known and (known.near if _in_page(at + known.displacement) else known.far):
+            return known.ends
         d, near = self._decode(word, at, mode)
         lacking[word, near] = d
         return stitch.ENDS[d.ends]
 
     # -- stencils -----------------------------------------------------------------------------------------------------
     def _key(self, d: Decoded, mode: int, near: bool) -> Any:
-        return d.key, near and d.displacement is not None, self.frontend.shape_mode(d, mode)
+        return d.key, near, self.frontend.shape_mode(d, mode)
 
     def _make_stencils(self, wanted: Iterable[tuple[Decoded, bool]], mode: int) -> None:
         """Make the stencils that a block lacks, in one module, or take them from the store."""
