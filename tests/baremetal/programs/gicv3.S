@@ -1,10 +1,7 @@
 // GICv3 on one CPU: registers, software-generated and pended interrupts, priorities, masking, preemption, active states.
         .include "runtime.S"
         .include "gicv3.S"
-
-        .set    SPI,    100                     // no device uses it
-        .set    WORD,   (SPI / 32) * 4
-        .set    BIT,    1 << (SPI % 32)
+        .include "gic_cases.S"
 
 main:
         str     x30, [sp, #-16]!
@@ -15,10 +12,17 @@ main:
         bl      access
         bl      gic_on
         bl      software
+        bl      targets
+        bl      switches
         bl      groups
         bl      priorities
+        bl      priority_bits
         bl      pended
+        bl      routed
+        bl      stays_active
+        bl      many
         bl      preemption
+        bl      active_priorities
         bl      split
         bl      modes
         bl      waiting
@@ -43,8 +47,8 @@ registers:
         GIC_SHOW "GICD_IPRIORITYR0", GICD, IPRIORITYR
         GIC_SHOW "GICD_IPRIORITYR8", GICD, IPRIORITYR + 32
         GIC_SHOW "GICD_ITARGETSR8", GICD, 0x820
-        GIC_SHOW "GICD_ICFGR0", GICD, GICD_ICFGR
-        GIC_SHOW "GICD_ICFGR2", GICD, GICD_ICFGR + 8
+        GIC_SHOW "GICD_ICFGR0", GICD, ICFGR
+        GIC_SHOW "GICD_ICFGR2", GICD, ICFGR + 8
         GIC_SHOW "GICD_IGRPMODR1", GICD, 0xd04
         GIC_SHOW "GICD_NSACR2", GICD, 0xe08
         GIC_SHOW "GICD_SGIR", GICD, 0xf00
@@ -155,10 +159,6 @@ access:
         ret
         .ltorg
 
-.macro  BACK    name, base, register, value:vararg
-        GIC_WRITE \base, \register, \value
-        GIC_SHOW "\name", \base, \register
-.endm
 readback:
         str     x30, [sp, #-16]!
         .irp    n, 0, 4
@@ -170,8 +170,8 @@ readback:
         BACK    "IGROUPR\n zeros", GICD, IGROUPR + \n, 0
         BACK    "IGRPMODR\n", GICD, 0xd00 + \n, 0xffffffff
         BACK    "NSACR\n", GICD, 0xe00 + \n, 0xffffffff
-        BACK    "ICFGR\n ones", GICD, GICD_ICFGR + 2 * \n, 0xffffffff
-        BACK    "ICFGR\n zeros", GICD, GICD_ICFGR + 2 * \n, 0
+        BACK    "ICFGR\n ones", GICD, ICFGR + 2 * \n, 0xffffffff
+        BACK    "ICFGR\n zeros", GICD, ICFGR + 2 * \n, 0
         BACK    "ISPENDR\n", GICD, ISPENDR + \n, 0x81
         BACK    "ICPENDR\n", GICD, ICPENDR + \n, 0x80
         BACK    "ICPENDR\n", GICD, ICPENDR + \n, 1
@@ -239,23 +239,9 @@ readback:
         ret
         .ltorg
 
-software:
+// Software-generated interrupts to CPUs that are not there, and of other groups.
+targets:
         str     x30, [sp, #-16]!
-        GIC_WRITE SGI_BASE, ISENABLER, 0xffff
-        LOG     "sgi masked\n"
-        SGI     3
-        mrs     x11, isr_el1
-        SHOW    "isr", x11
-        NL
-        ICC_SHOW "hppir1", icc_hppir1_el1
-        ICC_SHOW "hppir0", icc_hppir0_el1
-        GIC_SHOW "pending", SGI_BASE, ISPENDR
-        LOG     "sgi unmasked\n"
-        WINDOW
-        mrs     x11, isr_el1
-        SHOW    "isr", x11
-        NL
-        GIC_SHOW "pending", SGI_BASE, ISPENDR
         LOG     "sgi to others\n"
         ICC_WRITE icc_sgi1r_el1, (1 << 40) | (5 << 24)
         ICC_WRITE icc_sgi1r_el1, (5 << 24) | 2
@@ -268,37 +254,12 @@ software:
         ICC_WRITE icc_sgi0r_el1, (6 << 24) | 1
         ICC_WRITE icc_asgi1r_el1, (6 << 24) | 1
         GIC_SHOW "pending", SGI_BASE, ISPENDR
+        ICC_SHOW "hppir0", icc_hppir0_el1
         WINDOW
-        b       1f
-        .ltorg
-1:      LOG     "sgi taken back\n"
+        LOG     "sgi taken back\n"
         SGI     7
         GIC_WRITE SGI_BASE, ICPENDR, 1 << 7
         GIC_SHOW "pending", SGI_BASE, ISPENDR
-        WINDOW
-        LOG     "sgi disabled\n"
-        GIC_WRITE SGI_BASE, ICENABLER, 1 << 4
-        SGI     4
-        WINDOW
-        ICC_SHOW "iar", icc_iar1_el1
-        GIC_WRITE SGI_BASE, ISENABLER, 1 << 4
-        LOG     "sgi enabled\n"
-        WINDOW
-        LOG     "distributor off\n"
-        GIC_WRITE GICD, GICD_CTLR, 0
-        SGI     2
-        WINDOW
-        LOG     "distributor on\n"
-        GIC_WRITE GICD, GICD_CTLR, 3
-        WINDOW
-        LOG     "interface off\n"
-        ICC_WRITE icc_igrpen1_el1, 0
-        SGI     2
-        WINDOW
-        ICC_SHOW "hppir1", icc_hppir1_el1
-        ICC_SHOW "iar1", icc_iar1_el1
-        LOG     "interface on\n"
-        ICC_WRITE icc_igrpen1_el1, 1
         WINDOW
         ldr     x30, [sp], #16
         ret
@@ -374,51 +335,25 @@ groups:
         ICC_WRITE icc_eoir1_el1, 5
         ICC_SHOW "rpr", icc_rpr_el1
         GIC_WRITE SGI_BASE, IGROUPR, 0xffffffff
+        GIC_WRITE GICD, IGROUPR + WORD, BIT
         ldr     x30, [sp], #16
         ret
         .ltorg
 
-// Lower numbers first; PMR lets through what is below it.
-priorities:
+// The interface has 5 bits of priority.
+priority_bits:
         str     x30, [sp, #-16]!
-        LOG     "priorities\n"
-        GIC_WRITE SGI_BASE, IPRIORITYR, 0x30509070 // SGI 3, 2, 1, 0
-        SGI     0
-        SGI     1
-        SGI     2
-        SGI     3
-        ICC_SHOW "hppir", icc_hppir1_el1
-        WINDOW
-        LOG     "equal\n"
-        GIC_WRITE SGI_BASE, IPRIORITYR, 0x40404040
-        SGI     3
-        SGI     1
-        WINDOW
         LOG     "bits that are not implemented\n"
         GIC_WRITE SGI_BASE, IPRIORITYR, 0x40414740
         SGI     1
         SGI     2
         SGI     3
         WINDOW
-        b       1f
-        .ltorg
-1:      LOG     "mask 50\n"
+        LOG     "mask 68, open\n"
         GIC_WRITE SGI_BASE, IPRIORITYR, 0x40506070
-        ICC_WRITE icc_pmr_el1, 0x50
+        ICC_WRITE icc_pmr_el1, 0x61
         SGI     0
         SGI     1
-        SGI     2
-        SGI     3
-        WINDOW
-        mrs     x11, isr_el1
-        SHOW    "isr", x11
-        NL
-        ICC_SHOW "hppir", icc_hppir1_el1
-        ICC_SHOW "iar", icc_iar1_el1
-        LOG     "mask 61\n"
-        ICC_WRITE icc_pmr_el1, 0x61
-        WINDOW
-        LOG     "mask 68, open\n"
         msr     daifclr, #2
         ICC_WRITE icc_pmr_el1, 0x68
         msr     daifset, #2
@@ -429,34 +364,9 @@ priorities:
         ret
         .ltorg
 
-// A shared interrupt made pending by hand; its states while it is served.
-show_state:
+routed:
         str     x30, [sp, #-16]!
-        GIC_READ 12, GICD, ISPENDR + WORD
-        GIC_READ 13, GICD, ISACTIVER + WORD
-        SHOW    "pending", x12
-        SHOW    "active", x13
-        NL
-        ldr     x30, [sp], #16
-        ret
-        .ltorg
-pended:
-        str     x30, [sp, #-16]!
-        ADDR    x9, serve
-        ADDR    x10, show_state
-        str     x10, [x9]
-        LOG     "pended edge\n"
-        GIC_WRITE GICD, IGROUPR + WORD, BIT
-        GIC_WRITE GICD, GICD_ICFGR + (SPI / 16) * 4, 2 << ((SPI % 16) * 2)
-        GIC_WRITE GICD, ISENABLER + WORD, BIT
-        GIC_WRITE GICD, ISPENDR + WORD, BIT
-        GIC_SHOW "pending", GICD, ISPENDR + WORD
-        WINDOW
-        GIC_SHOW "pending", GICD, ISPENDR + WORD
-        GIC_SHOW "active", GICD, ISACTIVER + WORD
-        b       1f
-        .ltorg
-1:      LOG     "routed elsewhere\n"
+        LOG     "routed elsewhere\n"
         LI      x9, GICD + GICD_IROUTER + 8 * SPI
         mov     x10, #1
         str     x10, [x9]
@@ -466,18 +376,14 @@ pended:
         str     xzr, [x9]
         LOG     "and back\n"
         WINDOW
-        LOG     "active stays off\n"
-        GIC_WRITE GICD, ISACTIVER + WORD, BIT
-        GIC_WRITE GICD, ISPENDR + WORD, BIT
-        WINDOW
-        GIC_WRITE GICD, ICACTIVER + WORD, BIT
-        LOG     "no longer active\n"
-        WINDOW
-        ADDR    x9, serve
-        str     xzr, [x9]
-        b       1f
+        ldr     x30, [sp], #16
+        ret
         .ltorg
-1:      LOG     "edge while active\n"
+
+// An interrupt that comes again while it is served; many at once.
+many:
+        str     x30, [sp, #-16]!
+        LOG     "edge while active\n"
         GIC_WRITE GICD, ISPENDR + WORD, BIT
         ICC_SHOW "iar", icc_iar1_el1
         GIC_WRITE GICD, ISPENDR + WORD, BIT
@@ -499,71 +405,16 @@ pended:
         ret
         .ltorg
 
-// Serving SGI 1 at priority 0x80 pends SGI 2 and 3: only the more urgent one may come in between.
-nest:   str     x30, [sp, #-16]!
-        cmp     w19, #1
-        b.ne    1f
-        SGI     2
-        SGI     3
-        mrs     x12, icc_rpr_el1
-        mrs     x13, icc_hppir1_el1
-        SHOW    "nest rpr", x12
-        SHOW    "hppir", x13
-        mrs     x12, isr_el1
-        SHOW    "isr", x12
-        NL
-1:      ldr     x30, [sp], #16
-        ret
-        .ltorg
-preemption:
+active_priorities:
         str     x30, [sp, #-16]!
-        LOG     "preemption\n"
-        GIC_WRITE SGI_BASE, IPRIORITYR, 0xa0408000
-        ADDR    x9, serve
-        ADDR    x10, nest
-        str     x10, [x9]
-        SGI     1
-        WINDOW
-        ADDR    x9, serve
-        str     xzr, [x9]
-        LOG     "by hand\n"
+        LOG     "active priorities read\n"
         SGI     1
         ICC_SHOW "iar", icc_iar1_el1
         SGI     2
-        ICC_SHOW "rpr", icc_rpr_el1
         ICC_SHOW "iar", icc_iar1_el1
-        ICC_SHOW "rpr", icc_rpr_el1
         ICC_SHOW "ap1r0", icc_ap1r0_el1
-        GIC_SHOW "active", SGI_BASE, ISACTIVER
-        b       1f
-        .ltorg
-1:      SGI     3
-        ICC_SHOW "iar, less urgent", icc_iar1_el1
         ICC_WRITE icc_eoir1_el1, 2
-        ICC_SHOW "rpr", icc_rpr_el1
-        GIC_SHOW "active", SGI_BASE, ISACTIVER
         ICC_WRITE icc_eoir1_el1, 1
-        ICC_SHOW "rpr", icc_rpr_el1
-        GIC_SHOW "active", SGI_BASE, ISACTIVER
-        ICC_SHOW "iar", icc_iar1_el1
-        ICC_WRITE icc_eoir1_el1, 3
-        ICC_SHOW "iar, nothing", icc_iar1_el1
-        b       1f
-        .ltorg
-1:      .irp    point, 3, 6, 7
-        LOG     "binary point \point\n"
-        ICC_WRITE icc_bpr1_el1, \point
-        SGI     1
-        ICC_SHOW "iar", icc_iar1_el1
-        ICC_SHOW "rpr", icc_rpr_el1
-        SGI     2
-        mrs     x11, isr_el1
-        SHOW    "isr", x11
-        NL
-        ICC_WRITE icc_eoir1_el1, 1
-        WINDOW
-        .endr
-        ICC_WRITE icc_bpr1_el1, 0
         LOG     "active priorities written\n"
         ICC_WRITE icc_ap1r0_el1, 1 << 8
         SGI     1
@@ -595,39 +446,6 @@ split:
         ICC_SHOW "hppir", icc_hppir1_el1
         ICC_WRITE icc_dir_el1, 1023
         ICC_WRITE icc_ctlr_el1, 0
-        WINDOW
-        ldr     x30, [sp], #16
-        ret
-        .ltorg
-
-// The vector follows the stack pointer and the level.
-modes:
-        str     x30, [sp, #-16]!
-        LOG     "EL1t\n"
-        SGI     1
-        msr     spsel, #0
-        WINDOW
-        msr     spsel, #1
-        LOG     "EL0\n"
-        SGI     1
-        ADDR    x9, el0_pstate
-        mov     x10, #0x340                     // IRQ open
-        str     x10, [x9]
-        TRY0    "interrupted", "nop"
-        ADDR    x9, el0_pstate
-        mov     x10, #PSTATE_EL0
-        str     x10, [x9]
-        ldr     x30, [sp], #16
-        ret
-        .ltorg
-
-// WFI ends with an interrupt that is pending, masked or not.
-waiting:
-        str     x30, [sp, #-16]!
-        LOG     "wfi masked\n"
-        SGI     1
-        wfi
-        LOG     "woken\n"
         WINDOW
         ldr     x30, [sp], #16
         ret

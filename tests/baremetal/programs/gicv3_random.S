@@ -123,7 +123,7 @@ configure:
 1:      lsr     x10, x22, #4
         lsl     x10, x10, #2
         add     x10, x10, x23
-        str     w11, [x10, #GICD_ICFGR]
+        str     w11, [x10, #ICFGR]
         ret
 mask:   RANDOM  x10, 8
         tst     x10, #3

@@ -86,7 +86,7 @@ main:
         b       1f
         .ltorg
 1:      GIC_WRITE GICD, IGROUPR + WORD, BIT
-        GIC_WRITE GICD, GICD_ICFGR + (SPI / 16) * 4, 2 << ((SPI % 16) * 2)
+        GIC_WRITE GICD, ICFGR + (SPI / 16) * 4, 2 << ((SPI % 16) * 2)
         GIC_WRITE GICD, ISENABLER + WORD, BIT
         .irp    cpu, 3, 17
         LI      x9, GICD + GICD_IROUTER + 8 * SPI

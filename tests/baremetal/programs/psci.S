@@ -62,7 +62,7 @@ main:
 suspend:
         str     x30, [sp, #-16]!
         bl      gic_on
-        GIC_WRITE GICD, GICD_ISENABLER, 1 << VIRTUAL_TIMER
+        GIC_WRITE GICD, ISENABLER, 1 << VIRTUAL_TIMER
         GIC_WRITE GICD, GICD_SGIR, (2 << 24) | 1
         CALL    "suspend, pending", 0xc4000001, 0
         GIC_SHOW "iar", GICC, GICC_IAR

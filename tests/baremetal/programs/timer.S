@@ -13,7 +13,7 @@ main:
         str     x30, [sp, #-16]!
         SET_HOOK irq_hook
         bl      gic_on
-        GIC_WRITE PRIVATES, GICD_ISENABLER, (1 << VIRTUAL_TIMER) | (1 << PHYSICAL_TIMER)
+        GIC_WRITE PRIVATES, ISENABLER, (1 << VIRTUAL_TIMER) | (1 << PHYSICAL_TIMER)
         LOG     "virtual\n"
         bl      controls_v
         LOG     "physical\n"
@@ -147,8 +147,8 @@ counters:
 // x19 = the interrupt: shows and masks its timer, so that the level falls.
 serve_timer:
         str     x30, [sp, #-16]!
-        GIC_READ 12, PRIVATES, GICD_ISPENDR
-        GIC_READ 13, PRIVATES, GICD_ISACTIVER
+        GIC_READ 12, PRIVATES, ISPENDR
+        GIC_READ 13, PRIVATES, ISACTIVER
         mov     x9, #3
         cmp     w19, #VIRTUAL_TIMER
         b.ne    1f
@@ -158,7 +158,7 @@ serve_timer:
 1:      mrs     x11, cntp_ctl_el0
         msr     cntp_ctl_el0, x9
 2:      isb
-        GIC_READ 14, PRIVATES, GICD_ISPENDR
+        GIC_READ 14, PRIVATES, ISPENDR
         SHOW    "ctl", x11
         SHOW    "pending", x12
         SHOW    "active", x13
@@ -180,7 +180,7 @@ serve_timer:
         mrs     x11, isr_el1
         SHOW    "isr", x11
         NL
-        GIC_SHOW " pending", PRIVATES, GICD_ISPENDR
+        GIC_SHOW " pending", PRIVATES, ISPENDR
         LOG     " goes away with IMASK\n"
         mov     x9, #3
         msr     cnt\timer\()_ctl_el0, x9
@@ -188,7 +188,7 @@ serve_timer:
         mrs     x11, isr_el1
         SHOW    "isr", x11
         NL
-        GIC_SHOW " pending", PRIVATES, GICD_ISPENDR
+        GIC_SHOW " pending", PRIVATES, ISPENDR
         WINDOW
         LOG     " comes back\n"
         mov     x9, #1
@@ -201,7 +201,7 @@ serve_timer:
         LI      x9, FAR_AWAY
         msr     cnt\timer\()_cval_el0, x9
         isb
-        GIC_SHOW " pending", PRIVATES, GICD_ISPENDR
+        GIC_SHOW " pending", PRIVATES, ISPENDR
         LOG     " soon, waiting with interrupts open\n"
         mrs     x9, \counter
         add     x9, x9, #0x2000
@@ -279,8 +279,8 @@ both:
         ADDR    x9, serve
         ADDR    x10, serve_timer
         str     x10, [x9]
-        GIC_WRITE PRIVATES, GICD_IPRIORITYR + 24, 0x80000000
-        GIC_WRITE PRIVATES, GICD_IPRIORITYR + 28, 0x00400000
+        GIC_WRITE PRIVATES, IPRIORITYR + 24, 0x80000000
+        GIC_WRITE PRIVATES, IPRIORITYR + 28, 0x00400000
         msr     cntv_cval_el0, xzr
         msr     cntp_cval_el0, xzr
         mov     x9, #1
@@ -303,7 +303,7 @@ leave_loop:
 // Counts and sets the timer again; prints nothing.
 quiet_hook:
         stp     x30, x19, [sp, #-16]!
-        ACKNOWLEDGE 19
+        CPU_READ 19, IAR1
         ADDR    x9, ticks
         ldr     x10, [x9]
         add     x10, x10, #1
