@@ -1,20 +1,13 @@
 """PrimeCell UART PL011 (Arm DDI 0183).
 
-There is no bit rate: a written byte has left before the next access, and the receiver's line is idle as soon as the
-host has no more. So the transmit interrupt follows each write, and the receive timeout follows each arrival at once;
-the receive interrupt keeps to its trigger level. Flow control is real: the back end is told how many bytes fit.
+As there is no bit rate, the transmit interrupt follows each write, and the receive timeout each arrival at once: the
+line is idle as soon as the host has no more. The receive interrupt keeps to its trigger level.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from xemu.accel.base import Line
 from xemu.cli import log
-from xemu.devices.registers import Access, RegisterDevice, register, variable
+from xemu.devices.registers import Access, register
+from xemu.devices.uart import Uart
 
-if TYPE_CHECKING:
-    from xemu.chardev.base import CharBackend
-
-FIFO_DEPTH = 16
 # FIFO fill at which the receive interrupt comes, by IFLS.RXIFLSEL; the reserved values act as the highest.
 _RX_TRIGGERS = (2, 4, 8, 12, 14, 14, 14, 14)
 
@@ -84,10 +77,11 @@ _OVERRUN = 1 << 11
 _ALL_INTERRUPTS = 0x7FF
 
 
-class Pl011(RegisterDevice):
-    """One UART; `line` is its combined interrupt."""
+class Pl011(Uart):
+    """One UART; `line` is the combined interrupt."""
 
     name = "pl011"
+    break_character = _BREAK
 
     DR: int = register(0x000, "data")
     RSR: int = register(0x004, "receive status; any write clears it")
@@ -105,60 +99,21 @@ class Pl011(RegisterDevice):
     DMACR: int = register(0x048, "DMA control", mask=0x7)
     ID: list = register(0xFE0, "peripheral and cell identification", access=Access.RO, count=8)
 
-    rx: list[int] = variable([], "received characters, oldest first")
-
     _IDS = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 
-    def __init__(self, line: Line, backend: "CharBackend | None" = None) -> None:
-        super().__init__()
-        self._line = line
-        self._level = False
-        self._backend = backend
-        if backend is not None:
-            backend.connect(self.receive, self.can_receive, self.receive_break)
+    def _fifo_enabled(self) -> bool:
+        return self.LCR_H & LineControl.FEN != 0
 
-    def reset(self) -> None:
-        super().reset()
-        self._level = False
-        self._line(False)
-        self._accept_input()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self._update()
-
-    # The host's side
-
-    def can_receive(self) -> int:
-        """How many characters fit; none while the guest has the UART on and its receiver off."""
-        if self.CR & (Control.UARTEN | Control.RXE) == Control.UARTEN or self.CR & Control.LBE:
-            return 0
-        return max(self._depth() - len(self.rx), 0)
-
-    def receive(self, data: bytes) -> None:
-        for byte in data:
-            self._push(byte)
-        self._update()
-
-    def receive_break(self) -> None:
-        """The line was held low for a whole character."""
-        self._push(_BREAK)
-        self.RIS |= Interrupt.BE
-        self._update()
-
-    def _accept_input(self) -> None:
-        if self._backend is not None:
-            self._backend.accept_input()
-
-    # FIFO and interrupts
-
-    def _depth(self) -> int:
-        return FIFO_DEPTH if self.LCR_H & LineControl.FEN else 1
+    def _listens(self) -> bool:
+        """Not while the guest has the UART on and its receiver off."""
+        return self.CR & (Control.UARTEN | Control.RXE) != Control.UARTEN and not self.CR & Control.LBE
 
     def _trigger(self) -> int:
-        return _RX_TRIGGERS[self.IFLS >> 3] if self.LCR_H & LineControl.FEN else 1
+        return _RX_TRIGGERS[self.IFLS >> 3] if self._fifo_enabled() else 1
 
     def _push(self, character: int) -> None:
+        if character & _BREAK:
+            self.RIS |= Interrupt.BE
         if len(self.rx) >= self._depth():
             # The newest is lost, and what is read after the characters now in the FIFO says so.
             self.rx[-1] |= _OVERRUN
@@ -169,11 +124,8 @@ class Pl011(RegisterDevice):
         if len(self.rx) >= self._trigger():
             self.RIS |= Interrupt.RX
 
-    def _update(self) -> None:
-        level = self.RIS & self.IMSC != 0
-        if level != self._level:
-            self._level = level
-            self._line(level)
+    def _interrupts(self) -> bool:
+        return self.RIS & self.IMSC != 0
 
     # Registers with behaviour
 
@@ -195,8 +147,8 @@ class Pl011(RegisterDevice):
         byte = value & 0xFF
         if self.CR & Control.LBE:
             self._push(byte)
-        elif self._backend is not None:
-            self._backend.write(bytes((byte,)))
+        else:
+            self._send(byte)
         self.RIS |= Interrupt.TX
         self._update()
 

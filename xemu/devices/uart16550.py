@@ -1,19 +1,12 @@
 """UART 16550A (PC16550D data sheet): the serial port of PCs.
 
-There is no bit rate: a written byte has left before the next access, so the transmitter is always empty, and the
-receiver's line is idle as soon as the host has no more, so characters below the trigger level time out at once. The
-back end is told how many characters fit, so that none is lost.
+As there is no bit rate, the transmitter is always empty, and the receiver's line is idle as soon as the host has no
+more, so characters below the trigger level time out at once.
 """
 
-from typing import TYPE_CHECKING, Any
+from xemu.devices.registers import Access, register, variable
+from xemu.devices.uart import Uart
 
-from xemu.accel.base import Line
-from xemu.devices.registers import Access, RegisterDevice, register, variable
-
-if TYPE_CHECKING:
-    from xemu.chardev.base import CharBackend
-
-FIFO_DEPTH = 16
 _TRIGGERS = (1, 4, 8, 14)  # FIFO fill at which the receive interrupt comes, by FCR bits 7:6
 _RESET_DIVISOR = 12  # 9600 baud; the data sheet leaves it open
 
@@ -89,8 +82,6 @@ class ModemStatus:
     CONNECTED = CTS | DSR | DCD
 
 
-# A break arrives as a character of zeros with a framing error; flags of a character are above its eight data bits.
-_BREAK = (LineStatus.BI | LineStatus.FE) << 8
 _LOOPED = (
     (ModemControl.RTS, ModemStatus.CTS),
     (ModemControl.DTR, ModemStatus.DSR),
@@ -99,10 +90,11 @@ _LOOPED = (
 )
 
 
-class Uart16550(RegisterDevice):
+class Uart16550(Uart):
     """One UART; `line` is its interrupt."""
 
     name = "uart16550"
+    break_character = (LineStatus.BI | LineStatus.FE) << 8  # LSR's bits
 
     RBR: int = register(0, "receiver buffer; written: transmitter holding (THR); with DLAB: divisor (DLL)", width=1)
     IER: int = register(1, "interrupt enable; with DLAB: divisor, high half (DLM)", width=1, fields=InterruptEnable)
@@ -115,56 +107,19 @@ class Uart16550(RegisterDevice):
 
     FCR: int = variable(0, "FIFO control")
     divisor: int = variable(_RESET_DIVISOR, "of the baud rate")
-    rx: list[int] = variable([], "received characters, oldest first")
     errors: int = variable(0, "LSR's error bits, cleared when it is read")
     transmitted: bool = variable(False, "the interrupt of an empty transmitter is due")
 
-    def __init__(self, line: Line, backend: "CharBackend | None" = None) -> None:
-        super().__init__()
-        self._line = line
-        self._level = False
-        self._backend = backend
-        if backend is not None:
-            backend.connect(self.receive, self.can_receive, self.receive_break)
+    def _fifo_enabled(self) -> bool:
+        return self.FCR & FifoControl.ENABLE != 0
 
-    def reset(self) -> None:
-        super().reset()
-        self._level = False
-        self._line(False)
-        self._accept_input()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self._update()
-
-    # The host's side
-
-    def can_receive(self) -> int:
-        return 0 if self.MCR & ModemControl.LOOP else max(self._depth() - len(self.rx), 0)
-
-    def receive(self, data: bytes) -> None:
-        for byte in data:
-            self._push(byte)
-        self._update()
-
-    def receive_break(self) -> None:
-        """The line was held low for a whole character."""
-        self._push(_BREAK)
-        self._update()
-
-    def _accept_input(self) -> None:
-        if self._backend is not None:
-            self._backend.accept_input()
-
-    # FIFO and interrupts
-
-    def _depth(self) -> int:
-        return FIFO_DEPTH if self.FCR & FifoControl.ENABLE else 1
+    def _listens(self) -> bool:
+        return not self.MCR & ModemControl.LOOP
 
     def _push(self, character: int) -> None:
         if len(self.rx) >= self._depth():
             self.errors |= LineStatus.OE
-            if self.FCR & FifoControl.ENABLE:
+            if self._fifo_enabled():
                 return  # the newest is lost
             self.rx.clear()
         self.rx.append(character)
@@ -176,7 +131,7 @@ class Uart16550(RegisterDevice):
         if self.IER & InterruptEnable.ELSI and self.errors:
             return InterruptId.LINE_STATUS
         if self.IER & InterruptEnable.ERBFI and self.rx:
-            full = len(self.rx) >= _TRIGGERS[self.FCR >> 6] or not self.FCR & FifoControl.ENABLE
+            full = len(self.rx) >= _TRIGGERS[self.FCR >> 6] or not self._fifo_enabled()
             return InterruptId.DATA if full else InterruptId.TIMEOUT
         if self.IER & InterruptEnable.ETBEI and self.transmitted:
             return InterruptId.EMPTY
@@ -184,11 +139,8 @@ class Uart16550(RegisterDevice):
             return InterruptId.MODEM
         return InterruptId.NONE
 
-    def _update(self) -> None:
-        level = self._pending() != InterruptId.NONE
-        if level != self._level:
-            self._level = level
-            self._line(level)
+    def _interrupts(self) -> bool:
+        return self._pending() != InterruptId.NONE
 
     # Registers
 
@@ -201,7 +153,7 @@ class Uart16550(RegisterDevice):
                 self.errors |= self.rx[0] >> 8
             self._update()
             self._accept_input()
-        elif self.FCR & FifoControl.ENABLE:
+        elif self._fifo_enabled():
             return 0
         return self.RBR  # without FIFOs the register keeps the last one
 
@@ -214,8 +166,8 @@ class Uart16550(RegisterDevice):
         self._update()
         if self.MCR & ModemControl.LOOP:
             self._push(value)
-        elif self._backend is not None:
-            self._backend.write(bytes((value,)))
+        else:
+            self._send(value)
         self.transmitted = True
         self._update()
 
@@ -236,7 +188,7 @@ class Uart16550(RegisterDevice):
         if reason == InterruptId.EMPTY:
             self.transmitted = False  # reading it is seeing to it
             self._update()
-        return reason | (InterruptId.FIFOS if self.FCR & FifoControl.ENABLE else 0)
+        return reason | (InterruptId.FIFOS if self._fifo_enabled() else 0)
 
     def write_IIR(self, value: int) -> None:
         if (self.FCR ^ value) & FifoControl.ENABLE:
@@ -274,7 +226,7 @@ class Uart16550(RegisterDevice):
         status = LineStatus.THRE | LineStatus.TEMT | self.errors
         if self.rx:
             status |= LineStatus.DR
-        if self.FCR & FifoControl.ENABLE and any(character >> 8 for character in self.rx):
+        if self._fifo_enabled() and any(character >> 8 for character in self.rx):
             status |= LineStatus.FIFO_ERROR
         self.errors = 0
         if self.rx:
