@@ -10,7 +10,7 @@ import mmap
 import os
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xemu.errors import UserError
 
@@ -35,6 +35,13 @@ class BusError(Exception):
         self.address = address
         self.size = size
         self.access = access
+
+
+class Range(NamedTuple):
+    """A part of an address space."""
+
+    base: int
+    size: int
 
 
 class Device(Protocol):

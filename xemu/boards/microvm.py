@@ -4,20 +4,16 @@ Unlike on QEMU's, virtio devices are announced everywhere (in the MP table's and
 on interrupts that all of these can name; and there is a keyboard controller, with which most kernels know to reset.
 """
 
-import time
-
-from xemu.accel.base import PcInterruptChips, PcInterrupts, PcTimer
-from xemu.boards import BoardConfig, microvm_acpi, microvm_mp_table, virtio_slots, x86_boot
+from xemu.accel.base import Line, PcInterruptChips, PcInterrupts, PcTimer
+from xemu.boards import BoardConfig, microvm_acpi, microvm_mp_table, x86_boot
 from xemu.boards import microvm_layout as layout
+from xemu.boards.builder import Builder, check_ram
 from xemu.cli.keyval import parse_bool
-from xemu.devices import fw_cfg
 from xemu.devices.acpi_sleep import AcpiSleep
-from xemu.devices.clock import HostClock
-from xemu.devices.fw_cfg import FwCfg, FwCfgPorts
+from xemu.devices.fw_cfg import FwCfgPorts
 from xemu.devices.i8042 import COMMAND, DATA, I8042, Port
 from xemu.devices.mc146818 import Mc146818
 from xemu.devices.uart16550 import Uart16550
-from xemu.devices.virtio.mmio import VirtioMmio
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
 from xemu.machine import Machine
@@ -28,13 +24,9 @@ def build(config: BoardConfig) -> Machine:
     return _Builder(config).machine
 
 
-class _Builder:
-    """Builds the machine step by step; what the machine needs later, it holds through its hooks."""
-
+class _Builder(Builder):
     def __init__(self, config: BoardConfig) -> None:
-        self.config = config
-        self.machine = Machine()
-        self.memory, self.ports = self.machine.memory, self.machine.ports
+        super().__init__(config)
         _check(config)
         self.has_serial = self._option("isa-serial")
         self.has_rtc = self._option("rtc")
@@ -48,7 +40,7 @@ class _Builder:
         if self.has_rtc:
             self._add_rtc()
         self._add_power()
-        self._add_fw_cfg()
+        self.add_device(layout.FW_CFG, FwCfgPorts(self.fw_cfg_items()), "fw_cfg", self.ports)
         self.plugged = self._add_virtio()
         self._add_vcpus()
         if config.kernel is not None:
@@ -76,19 +68,12 @@ class _Builder:
 
     def _add_serial(self) -> None:
         uart = Uart16550(self.chips.gsi(layout.SERIAL_GSI, edge=True), self.config.serial)
-        self.ports.add_device(*layout.SERIAL, uart, "serial")
-        self.machine.devices.append(uart)
+        self.add_device(layout.SERIAL, uart, "serial", self.ports)
 
     def _add_rtc(self) -> None:
-        clock = self.config.clock
-        if clock is None:
-            clock = HostClock(self.machine.lock)
-            self.machine.on_stop.append(clock.close)
-        epoch = int(time.time()) if self.config.epoch is None else self.config.epoch
         line = self.chips.gsi(layout.RTC_GSI, edge=True)
-        rtc = Mc146818(line, clock, epoch + self.config.rtc_offset, _memory_sizes(self.config.ram_size))
-        self.ports.add_device(*layout.RTC, rtc, "rtc")
-        self.machine.devices.append(rtc)
+        rtc = Mc146818(line, *self.clock(), _memory_sizes(self.config.ram_size))
+        self.add_device(layout.RTC, rtc, "rtc", self.ports)
 
     def _add_power(self) -> None:
         """What a guest ends or resets the machine with."""
@@ -96,32 +81,18 @@ class _Builder:
         keyboard = I8042(lambda: request("reset"))
         self.ports.add_device(*layout.I8042_DATA, Port(keyboard, DATA), "i8042 data")
         self.ports.add_device(*layout.I8042_COMMAND, Port(keyboard, COMMAND), "i8042 command")
+        self.machine.devices.append(keyboard)
         sleep = AcpiSleep(lambda: request("shutdown"), lambda: request("reset"))
-        self.memory.add_device(*layout.ACPI_SLEEP, sleep, "acpi sleep")
-        self.machine.devices += [keyboard, sleep]
-
-    def _add_fw_cfg(self) -> None:
-        items = FwCfg(self.memory)
-        items.add_number(fw_cfg.NOGRAPHIC, 1, 2)
-        items.add_number(fw_cfg.CPUS, self.config.cpus, 2)
-        for name, data in self.config.fw_cfg:
-            items.add_file(name, data)
-        registers = FwCfgPorts(items)
-        self.ports.add_device(*layout.FW_CFG, registers, "fw_cfg")
-        self.machine.devices.append(registers)
+        self.add_device(layout.ACPI_SLEEP, sleep, "acpi sleep")
 
     def _add_virtio(self) -> list[int]:
         """All transports; the result is those with a device, in the order in which guests should find them."""
-        plugged = virtio_slots.assign(self.config, self.machine, layout.VIRTIO_COUNT)
-        for index in range(layout.VIRTIO_COUNT):
-            line = self.chips.gsi(layout.VIRTIO_GSIS[index], edge=True)
-            transport = VirtioMmio(self.memory, line, plugged.get(index))
-            where = layout.virtio_range(index)
-            self.memory.add_device(*where, transport, f"virtio-mmio {index}")
-            transport.add_doorbells(self.config.accelerator, where.base)
-            self.machine.devices.append(transport)
+
+        def line(index: int) -> Line:
+            return self.chips.gsi(layout.VIRTIO_GSIS[index], edge=True)
+
         # The first -device or -drive is behind the highest transport, and is to be the first disk of its guest.
-        return sorted(plugged, reverse=True)
+        return self.add_virtio(layout.VIRTIO_COUNT, layout.virtio_range, line)[::-1]
 
     def _add_vcpus(self) -> None:
         for index in range(self.config.cpus):
@@ -158,8 +129,7 @@ class _Builder:
 def _check(config: BoardConfig) -> None:
     if not 1 <= config.cpus <= layout.MAX_CPUS:
         raise UserError(f"-smp {config.cpus}: 'microvm' has 1 to {layout.MAX_CPUS} CPUs")
-    if not 0 < config.ram_size <= layout.MAX_RAM:
-        raise UserError(f"-m: {config.ram_size} bytes of memory; 'microvm' takes up to {layout.MAX_RAM >> 30}G")
+    check_ram(config, "microvm", layout.MAX_RAM)
     if config.dtb is not None:
         raise UserError("-dtb: 'microvm' has no device tree; kernels learn from ACPI and the MP table what there is")
     if any(config.flash):

@@ -26,13 +26,7 @@ What the loader leaves in the first MiB, all of it written anew at each reset:
 0xe_0000  ACPI tables, the root pointer first      up to 128 KiB
 """
 
-from typing import NamedTuple
-
-
-class Range(NamedTuple):
-    base: int
-    size: int
-
+from xemu.memory import Range
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 

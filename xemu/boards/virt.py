@@ -1,15 +1,14 @@
 """The `virt` board: a 64-bit Arm machine of generic and virtio devices, compatible with QEMU's board of that name."""
 
-import time
 from collections.abc import Callable
 
 from targets.arm.gic_state import affinity
-from xemu.accel.base import Gic, InterruptController, Vcpu
-from xemu.boards import BoardConfig, arm_boot, virt_tree, virtio_slots
+from xemu.accel.base import Gic, InterruptController, Line, Vcpu
+from xemu.boards import BoardConfig, arm_boot, virt_tree
 from xemu.boards import virt_layout as layout
+from xemu.boards.builder import Builder, check_ram
 from xemu.devices import fw_cfg, gicv2_registers, gicv3_registers
 from xemu.devices.cfi_flash import CfiFlash, FlashConfig
-from xemu.devices.clock import HostClock
 from xemu.devices.fw_cfg import FwCfg, FwCfgMmio
 from xemu.devices.gic import UnsharedCore
 from xemu.devices.gicv2 import Gicv2
@@ -17,7 +16,6 @@ from xemu.devices.gicv3 import Gicv3
 from xemu.devices.pl011 import Pl011
 from xemu.devices.pl031 import Pl031
 from xemu.devices.psci import Psci
-from xemu.devices.virtio.mmio import VirtioMmio
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
 from xemu.machine import Machine
@@ -35,13 +33,9 @@ def build(config: BoardConfig) -> Machine:
     return _Builder(config).machine
 
 
-class _Builder:
-    """Builds the machine step by step; what the machine needs later, it holds through its hooks."""
-
+class _Builder(Builder):
     def __init__(self, config: BoardConfig) -> None:
-        self.config = config
-        self.machine = Machine()
-        self.memory = self.machine.memory
+        super().__init__(config)
         _check(config)
         config.accelerator.attach(self.machine)
         self.gic_version = self._choose_gic()
@@ -94,19 +88,10 @@ class _Builder:
         return gic
 
     def _add_uart(self) -> None:
-        uart = Pl011(self.gic.spi(layout.UART_SPI), self.config.serial)
-        self.memory.add_device(*layout.UART, uart, "uart")
-        self.machine.devices.append(uart)
+        self.add_device(layout.UART, Pl011(self.gic.spi(layout.UART_SPI), self.config.serial), "uart")
 
     def _add_rtc(self) -> None:
-        clock = self.config.clock
-        if clock is None:
-            clock = HostClock(self.machine.lock)
-            self.machine.on_stop.append(clock.close)
-        epoch = int(time.time()) if self.config.epoch is None else self.config.epoch
-        rtc = Pl031(self.gic.spi(layout.RTC_SPI), clock, epoch + self.config.rtc_offset)
-        self.memory.add_device(*layout.RTC, rtc, "rtc")
-        self.machine.devices.append(rtc)
+        self.add_device(layout.RTC, Pl031(self.gic.spi(layout.RTC_SPI), *self.clock()), "rtc")
 
     def _add_flash(self) -> None:
         for index, where in enumerate(layout.FLASH):
@@ -115,25 +100,15 @@ class _Builder:
             self.machine.on_stop.append(flash.close)
 
     def _add_fw_cfg(self) -> FwCfg:
-        items = FwCfg(self.memory)
-        items.add_number(fw_cfg.NOGRAPHIC, 1, 2)
-        items.add_number(fw_cfg.CPUS, self.config.cpus, 2)
-        for name, data in self.config.fw_cfg:
-            items.add_file(name, data)
-        registers = FwCfgMmio(items)
-        self.memory.add_device(*layout.FW_CFG, registers, "fw_cfg")
-        self.machine.devices.append(registers)
+        items = self.fw_cfg_items()
+        self.add_device(layout.FW_CFG, FwCfgMmio(items), "fw_cfg")
         return items
 
     def _add_virtio(self) -> None:
-        plugged = virtio_slots.assign(self.config, self.machine, layout.VIRTIO_COUNT)
-        for index in range(layout.VIRTIO_COUNT):
-            line = self.gic.spi(layout.VIRTIO_SPI + index)
-            transport = VirtioMmio(self.memory, line, plugged.get(index))
-            where = layout.virtio_range(index)
-            self.memory.add_device(*where, transport, f"virtio-mmio {index}")
-            transport.add_doorbells(self.config.accelerator, where.base)
-            self.machine.devices.append(transport)
+        def line(index: int) -> Line:
+            return self.gic.spi(layout.VIRTIO_SPI + index)
+
+        self.add_virtio(layout.VIRTIO_COUNT, layout.virtio_range, line)
 
     def _add_vcpus(self) -> None:
         for index in range(self.config.cpus):
@@ -236,5 +211,4 @@ def _check(config: BoardConfig) -> None:
             raise UserError(f"{flash.image.label}: the flash has {where.size} bytes and the image {flash.image.size}")
         if flash is not None and len(flash.firmware) > where.size:
             raise UserError(f"-bios: {len(flash.firmware)} bytes do not fit the flash of {where.size} bytes")
-    if not 0 < config.ram_size <= layout.MAX_RAM:
-        raise UserError(f"-m: {config.ram_size} bytes of memory; 'virt' takes up to {layout.MAX_RAM >> 30}G")
+    check_ram(config, "virt", layout.MAX_RAM)

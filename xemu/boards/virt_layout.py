@@ -12,13 +12,7 @@
 0x4000_0000  RAM                          up to the size asked for
 """
 
-from typing import NamedTuple
-
-
-class Range(NamedTuple):
-    base: int
-    size: int
-
+from xemu.memory import Range
 
 FLASH = (Range(0x0000_0000, 0x0400_0000), Range(0x0400_0000, 0x0400_0000))
 
