@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from targets.x86.registers import Attr
-from tests.kvm.rig import HIGH_RAM, RAM_SIZE, TOY_BASE, Rig, needs_kvm
+from tests.kvm.rig import HIGH_RAM, LIMIT, RAM_SIZE, TOY_BASE, Rig, needs_kvm
+from xemu.accel.kvm import x86_cpuid
 from xemu.accel.kvm.api import Cap
 from xemu.accel.kvm.x86 import X86Kvm
 from xemu.errors import UserError
@@ -195,6 +196,13 @@ def test_cpus_start_again_after_a_reset(rig: Make) -> None:
     passes(machine, "2d2d")
 
 
+def test_hypercalls_that_are_offered_come_back(rig: Make) -> None:
+    """On kvm_pvm they never do, and Linux waited for its second CPU for ever."""
+    machine = rig("hypercall")
+    offered = "kvm-pv-ipi" in x86_cpuid.features(machine.kvm.host_cpuid)
+    passes(machine, "h" if offered else "-")
+
+
 def test_registers_of_a_board_arrive_and_come_back(rig: Make) -> None:
     machine = rig("spin")
     values = {"rax": 0x1122334455667788, "r15": 7, "rflags": 0x246, "cr2": 0x1000, "dr7": 0x400, "star": 0x123 << 32}
@@ -268,6 +276,56 @@ def test_a_reset_leaves_nothing_behind(rig: Make, fault: bool) -> None:
     passes(machine)
     assert machine.resets == 1
     assert machine.cpu.read_register("xmm3") == 0
+
+
+# Power-off
+
+
+WAYS_OFF = {"out": 0, "in": 1, "store": 2, "load": 3, "string": 4, "user mode": 5}
+
+
+@pytest.mark.parametrize("how", WAYS_OFF.values(), ids=WAYS_OFF)
+def test_nothing_runs_after_an_access_that_powers_the_cpu_off(rig: Make, how: int) -> None:
+    machine = rig("off")
+    machine.patch("how", bytes([how]))
+    off = threading.Event()
+
+    def power_off(*access: int) -> int:
+        machine.cpu.power_off()
+        off.set()
+        return 0
+
+    for toy in (machine.toy, machine.toy_port):
+        toy.read = toy.write = power_off  # type: ignore[method-assign, assignment]
+    machine.machine.reset()
+    machine.machine._start()
+    assert off.wait(LIMIT)
+    time.sleep(0.01)  # in which it would count
+    machine.machine._stop()
+    assert machine.cpu.read_register("rip") <= machine.symbols["on"]
+    assert machine.machine.memory.read(machine.symbols["COUNT"], 4) == 0
+
+
+def test_another_cpu_powers_one_off(rig: Make) -> None:
+    """It was told, but went on to its next exit, which this guest does not have."""
+    machine = rig("off")
+    machine.patch("how", bytes([6]))
+    machine.machine.reset()
+    machine.machine._start()
+
+    def count() -> int:
+        time.sleep(0.02)
+        return machine.machine.memory.read(machine.symbols["COUNT"], 4)
+
+    while not count():
+        pass
+    with machine.machine.lock:
+        machine.cpu.power_off()
+    until = time.monotonic() + LIMIT
+    while (before := count()) != count():
+        assert time.monotonic() < until
+    machine.machine._stop()
+    assert before == count()
 
 
 # Clock and identity

@@ -281,6 +281,12 @@ def test_ends():
     assert end(board(), lambda machine: machine.mmio_write(0, sleep + 2, 1, 0x42)) == "reset"
 
 
+def test_the_cpu_that_ends_the_run_goes_no_further():
+    machine = started(cpus=2)
+    machine.port_write(1, 0x64, 1, 0xFE)
+    assert [vcpu.powered for vcpu in machine.vcpus] == [True, False]
+
+
 # What the user can't have
 
 

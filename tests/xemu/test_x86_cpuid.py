@@ -54,6 +54,16 @@ def test_features_are_switched(host: Leaves) -> None:
     assert "avx" not in x86_cpuid.features(build("max,-avx", host))
 
 
+def test_what_models_have_of_kvms_own(host: Leaves) -> None:
+    found = {name for name in x86_cpuid.features(build("qemu64", host)) if name.startswith("kvm")}
+    assert found == {
+        *("kvmclock", "kvmclock2", "kvm-nopiodelay", "kvm-asyncpf", "kvm-steal-time", "kvm-pv-eoi"),
+        "kvmclock-stable-bit",
+    }
+    assert "kvm-pv-ipi" in x86_cpuid.features(build("qemu64,+kvm-pv-ipi", host))
+    assert "kvm-pv-ipi" in x86_cpuid.features(build("host", host))
+
+
 def test_what_the_host_lacks_is_an_error_that_names_host(host: Leaves) -> None:
     host[7, 0].ebx = 0
     build("Nehalem", host)

@@ -16,7 +16,7 @@ from xemu.devices.mc146818 import Mc146818
 from xemu.devices.uart16550 import Uart16550
 from xemu.errors import UserError
 from xemu.loader.kernel import LoadedKernel
-from xemu.machine import Machine
+from xemu.machine import Machine, Request
 
 
 def build(config: BoardConfig) -> Machine:
@@ -77,13 +77,17 @@ class _Builder(Builder):
 
     def _add_power(self) -> None:
         """What a guest ends or resets the machine with."""
-        request = self.machine.request
-        keyboard = I8042(lambda: request("reset"))
+        keyboard = I8042(lambda: self._end("reset"))
         self.ports.add_device(*layout.I8042_DATA, Port(keyboard, DATA), "i8042 data")
         self.ports.add_device(*layout.I8042_COMMAND, Port(keyboard, COMMAND), "i8042 command")
         self.machine.devices.append(keyboard)
-        sleep = AcpiSleep(lambda: request("shutdown"), lambda: request("reset"))
+        sleep = AcpiSleep(lambda: self._end("shutdown"), lambda: self._end("reset"))
         self.add_device(layout.ACPI_SLEEP, sleep, "acpi sleep")
+
+    def _end(self, kind: Request) -> None:
+        """The CPU that asked goes no further; the machine stops the others."""
+        self.machine.vcpus[self.machine.current_cpu].power_off()
+        self.machine.request(kind)
 
     def _add_virtio(self) -> list[int]:
         """All transports; the result is those with a device, in the order in which guests should find them."""

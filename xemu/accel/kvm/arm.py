@@ -83,10 +83,7 @@ class ArmVcpu(KvmVcpu):
 
     def power_off(self) -> None:
         super().power_off()
-        if self.is_running():
-            self.end()
-        else:
-            self.reset({})
+        if not self.is_running():
             self._set_state(_STOPPED)
 
     def reset(self, registers: Mapping[str, int]) -> None:

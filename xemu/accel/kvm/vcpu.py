@@ -103,6 +103,11 @@ class KvmVcpu:
 
     def power_off(self) -> None:
         self.powered = False
+        if self.is_running():  # a device does this, which this CPU or another has just accessed
+            self.ended = True
+            self.kick()
+        else:
+            self.reset({})
 
     def reset(self, registers: Mapping[str, int]) -> None:
         """The architectural state at power-on, with these registers."""

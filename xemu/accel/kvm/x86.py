@@ -122,13 +122,6 @@ class X86Vcpu(KvmVcpu):
             fcntl.ioctl(self.handle.fd, Ioctl.KVMCLOCK_CTRL)
         super().run()
 
-    def power_off(self) -> None:
-        super().power_off()
-        if self.is_running():  # by a device that it has just told to end the run
-            self.end()
-        else:
-            self.reset({})
-
     def reset(self, registers: Mapping[str, int]) -> None:
         self.ended = False
         x86_state.write_msrs(self.handle, self._new_msrs)

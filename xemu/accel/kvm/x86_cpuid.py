@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 from targets.x86.cpuid import FEATURES, WORDS, names_of
 from targets.x86.models import AMD, MODELS, Model
@@ -12,11 +13,21 @@ from xemu.errors import UserError
 _ENTRY = struct.Struct("<7I12x")  # struct kvm_cpuid_entry2: function, index, flags, the four registers
 _SIGNIFICANT_INDEX = 1
 _ROOM = 256  # entries: more than any host has
-_KVM_LEAF, _KVM_END = 0x4000_0000, 0x4000_0100
+_KVM_LEAF, _KVM_FEATURES, _KVM_END = 0x4000_0000, 0x4000_0001, 0x4000_0100
 # Set by the vCPU as its control registers change, or by the topology: no matter of the model
 _DYNAMIC = {"osxsave", "ospke", "ht", "cmp-legacy", "apic", "hypervisor"}
 # KVM does these in its local APIC, and does not list them before there is one (4.46).
 _IN_LAPIC = ("x2apic", "tsc-deadline")
+# What a guest uses by hypercalls. Where this module of the kernel's is, KVM emulates the guest's kernel, and there a
+# hypercall never comes back: KVM's emulator puts the CPU's own instruction into its place and starts that over, without
+# end. (QEMU's guests with +kvm-pv-ipi hang there, too.)
+_BY_HYPERCALL = ("kvm-pv-unhalt", "kvm-pv-ipi", "kvm-pv-sched-yield")
+_WITHOUT_HYPERCALLS = Path("/sys/module/kvm_pvm")
+# What named models have of KVM's own, as with QEMU; `-cpu host` has all.
+_OF_MODELS = (
+    *("kvmclock", "kvmclock2", "kvm-nopiodelay", "kvm-asyncpf", "kvm-steal-time", "kvm-pv-eoi"),
+    "kvmclock-stable-bit",
+)
 
 
 @dataclass
@@ -42,6 +53,9 @@ def supported(system: Handle) -> Leaves:
         found[function, index if flags & _SIGNIFICANT_INDEX else 0] = Leaf(flags, *registers)
     for name in _IN_LAPIC:
         _set(found, name, True)
+    if _WITHOUT_HYPERCALLS.exists():
+        for name in _BY_HYPERCALL:
+            _set(found, name, False)
     return found
 
 
@@ -77,6 +91,9 @@ def build(choice: Choice, host: Leaves) -> Leaves:
 def _of_model(model: Model, host: Leaves) -> Leaves:
     leaves: Leaves = {(leaf, 0): Leaf(0) for leaf in (*range(model.level + 1), *range(0x8000_0000, model.xlevel + 1))}
     leaves |= {key: Leaf(**vars(leaf)) for key, leaf in host.items() if _KVM_LEAF <= key[0] < _KVM_END}
+    for name, (word, _) in FEATURES.items():
+        if word.leaf == _KVM_FEATURES and name not in _OF_MODELS:
+            _set(leaves, name, False)
     vendor = struct.unpack("<III", model.vendor.encode())
     leaves[0, 0] = Leaf(0, model.level, vendor[0], vendor[2], vendor[1])
     leaves[0x8000_0000, 0] = Leaf(0, model.xlevel, vendor[0], vendor[2], vendor[1])
