@@ -75,6 +75,15 @@ def test_it_boots_and_resets(kernel: TinyLinux, tmp_path: Path, disk: tuple[Path
     assert console.exitstatus == 0
 
 
+def test_it_boots_without_pic_and_pit(kernel: TinyLinux, tmp_path: Path, disk: tuple[Path, str]) -> None:
+    """The kernel has the local APICs only; the I/O APIC is ours."""
+    console = machine(kernel.vmlinux, tmp_path, disk[0], "-no-reboot", "-M", "kernel-irqchip=split")
+    one_boot(console, disk[1])
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.exitstatus == 0
+
+
 def test_it_boots_again_after_a_reset(kernel: TinyLinux, tmp_path: Path, disk: tuple[Path, str]) -> None:
     console = machine(kernel.vmlinux, tmp_path, disk[0])
     for _ in range(3):

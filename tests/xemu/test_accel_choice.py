@@ -10,7 +10,8 @@ from xemu.accel import choice
 from xemu.accel.choice import Wanted
 from xemu.accel.kvm import accelerator as kvm
 from xemu.accel.kvm.api import Cap, Handle, Ioctl
-from xemu.cli.accels import AccelSpec
+from xemu.cli import options
+from xemu.cli.accels import AccelSpec, parse_accels
 from xemu.errors import UserError
 
 VIRT = Wanted("virt", "aarch64", None, "cortex-a57")
@@ -47,6 +48,22 @@ def test_a_guest_of_another_architecture(host) -> None:
 def test_the_next_of_several(host) -> None:
     found = choice.choose((KVM, TCG), VIRT)
     assert found.accelerator.name == "tcg" and found.reason is not None and "kvm: 'virt'" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("words", "machine", "expected"),
+    [
+        (["-accel", "kvm,kernel-irqchip=split"], {}, [("kvm", "split")]),
+        (["-enable-kvm"], {"kernel-irqchip": "split"}, [("kvm", "split")]),
+        ([], {"kernel-irqchip": "split", "accel": "kvm"}, [("kvm", "split")]),
+        ([], {"kernel-irqchip": "split"}, [("kvm", "split"), ("tcg", "split")]),  # which one is left open
+        (["-accel", "kvm,kernel-irqchip=on"], {"kernel-irqchip": "split"}, [("kvm", "on")]),
+        (["-accel", "kvm"], {}, [("kvm", "on")]),
+    ],
+)
+def test_kernel_irqchip_stands_in_two_places(words: list[str], machine: dict[str, str], expected: list) -> None:
+    specs = parse_accels(options.parse(words), machine)
+    assert [(spec.name, spec.kernel_irqchip) for spec in specs] == expected
 
 
 def test_no_translator_for_the_guest(host) -> None:

@@ -19,7 +19,8 @@ KERNEL = LoadedKernel([(MIB, b"kernel" * 100)], MIB + 0x10, False)
 class Chips:
     """Interrupt controllers that only remember."""
 
-    def __init__(self) -> None:
+    def __init__(self, pics: bool) -> None:
+        self.pics = pics
         self.lines: dict[int, Wire] = {}
         self.edges: set[int] = set()
         self.resets = 0
@@ -42,16 +43,17 @@ class Timer:
 
 
 class PcAccelerator(FakeAccelerator):
-    """With the parts of a PC."""
+    """With the parts of a PC, or without those that are as old as it."""
 
-    def __init__(self) -> None:
+    def __init__(self, old: bool = True) -> None:
         super().__init__()
-        self.chips = Chips()
+        self.chips = Chips(old)
         self.wanted: list = []
+        self.timer = Timer() if old else None
 
     def part(self, part):
         self.wanted.append(part)
-        return self.chips if isinstance(part, PcInterruptChips) else Timer()
+        return self.chips if isinstance(part, PcInterruptChips) else self.timer
 
 
 def board(accelerator=None, **choices):
@@ -249,6 +251,19 @@ def test_mp_table(cpus):
     assert table.local_interrupts == [(3, 0, 0, 0, 0, 0), (1, 0, 0, 0, 0xFF, 1)]
 
 
+def test_without_pics_and_pit():
+    """Where the accelerator has none, and where the user wants none."""
+    for choices in ({"accelerator": PcAccelerator(old=False)}, {"options": {"pic": "off", "pit": "off"}}):
+        machine = started(**choices)
+        assert int.from_bytes(acpi(machine)["APIC"][40:44], "little") == 0  # with PICs: 1
+        table = mp_table_reader.read(machine.memory.read_bytes(*layout.MP_TABLE), layout.MP_TABLE.base)
+        assert table.local_interrupts == [(1, 0, 0, 0, 0xFF, 1)]
+    assert int.from_bytes(acpi(started())["APIC"][40:44], "little") == 1
+    accelerator = PcAccelerator()
+    board(accelerator, options={"pit": "off"})
+    assert accelerator.wanted == [PcInterruptChips(1)]
+
+
 def test_without_acpi():
     machine = started(options={"acpi": "off"})
     assert not any(machine.memory.read_bytes(*layout.ACPI_TABLES))
@@ -293,6 +308,8 @@ def test_the_cpu_that_ends_the_run_goes_no_further():
 def test_refusals():
     for choices, text in (
         ({"accelerator": FakeAccelerator()}, "has no PC interrupt controllers as it is set up; use -accel kvm"),
+        ({"accelerator": PcAccelerator(old=False), "options": {"pic": "on"}}, "pic=on: .* no PICs .*kernel-irqchip=on"),
+        ({"accelerator": PcAccelerator(old=False), "options": {"pit": "on"}}, "pit=on: .* no PIT .*kernel-irqchip=on"),
         ({"cpus": 33}, "1 to 32 CPUs"),
         ({"ram_size": 65 * GIB}, "takes up to 64G"),
         ({"dtb": b"x"}, "no device tree"),

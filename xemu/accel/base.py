@@ -60,6 +60,8 @@ class PcInterrupts(Protocol):
     """The interrupt controllers of a PC, wired as its BIOSes leave them: GSI 0 to 15 lead to the PICs and to the I/O
     APIC (0 to its pin 2), 16 to 23 to the I/O APIC; the PICs' output to LINT0 of the first CPU."""
 
+    pics: bool  # whether there are PICs: an accelerator may leave them out
+
     def gsi(self, number: int, edge: bool = False) -> Line:
         """The input of a global system interrupt.  edge: only the rise of the line counts, which may be cheaper."""
         ...
@@ -73,7 +75,9 @@ class PcInterrupts(Protocol):
 
 @dataclass(frozen=True)
 class PcInterruptChips(Part[PcInterrupts]):
-    """Two 8259 PICs, an I/O APIC of 24 pins at 0xfec00000 and a local APIC for each CPU at 0xfee00000."""
+    """Two 8259 PICs, an I/O APIC of 24 pins at 0xfec00000 and a local APIC for each CPU at 0xfee00000.
+
+    An accelerator that has none of the PICs, or no PcTimer, may still have the rest."""
 
     cpus: int
 

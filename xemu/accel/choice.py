@@ -93,6 +93,8 @@ def _open_kvm(spec: AccelSpec, wanted: Wanted) -> "Accelerator":
 
             return X86Kvm(spec.kernel_irqchip)
         if host == "aarch64":
+            if spec.kernel_irqchip != "on":
+                raise _Unfit(f"KVM on {host} has no kernel-irqchip={spec.kernel_irqchip}; leave it out")
             from xemu.accel.kvm.arm import ArmKvm
 
             return ArmKvm()

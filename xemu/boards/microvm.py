@@ -48,23 +48,30 @@ class _Builder(Builder):
         self.memory.freeze()
         self.ports.freeze()
 
-    def _option(self, name: str) -> bool:
-        """A property of the machine; all of these are on unless turned off."""
+    def _option(self, name: str, auto: bool = True) -> bool:
+        """A property of the machine; auto: what it is where the user leaves it open."""
         text = self.config.options.get(name, "auto")
-        return text == "auto" or parse_bool("-M microvm", name, text)
+        return auto if text == "auto" else parse_bool("-M microvm", name, text)
 
     def _add_chips(self) -> PcInterrupts:
         chips = self.config.accelerator.part(PcInterruptChips(self.config.cpus))
         if chips is None:
-            raise UserError(_missing(self.config, "interrupt controllers"))
+            raise UserError(_missing(self.config, "", "PC interrupt controllers", "-accel kvm"))
+        self.has_pics = self._option("pic", chips.pics)
+        if self.has_pics and not chips.pics:
+            raise UserError(_missing(self.config, ",pic=on", "PICs", "kernel-irqchip=on"))
         self.machine.devices.append(chips)
         return chips
 
     def _add_timer(self) -> None:
+        """A PIT, where there is one to be had: kernels that know the TSC's speed do without."""
+        if not self._option("pit"):
+            return
         timer = self.config.accelerator.part(PcTimer())
-        if timer is None:
-            raise UserError(_missing(self.config, "timer"))
-        self.machine.devices.append(timer)
+        if timer is not None:
+            self.machine.devices.append(timer)
+        elif self._option("pit", False):
+            raise UserError(_missing(self.config, ",pit=on", "PIT", "kernel-irqchip=on"))
 
     def _add_serial(self) -> None:
         uart = Uart16550(self.chips.gsi(layout.SERIAL_GSI, edge=True), self.config.serial)
@@ -105,10 +112,12 @@ class _Builder(Builder):
     # Starting
 
     def _add_kernel(self, kernel: LoadedKernel) -> None:
-        blobs = [(layout.MP_TABLE.base, microvm_mp_table.generate(self.config.cpus))]
+        blobs = [(layout.MP_TABLE.base, microvm_mp_table.generate(self.config.cpus, self.has_pics))]
         acpi_tables = None
         if self._option("acpi"):
-            tables = microvm_acpi.AcpiConfig(self.config.cpus, self.has_serial, self.has_rtc, self.plugged)
+            tables = microvm_acpi.AcpiConfig(
+                self.config.cpus, self.has_pics, self.has_serial, self.has_rtc, self.plugged
+            )
             acpi_tables = layout.ACPI_TABLES.base
             blobs.append((acpi_tables, microvm_acpi.generate(tables)))
         plan = x86_boot.place(kernel, self.config.initrd, self._command_line(), self.config.ram_size, acpi_tables)
@@ -140,8 +149,8 @@ def _check(config: BoardConfig) -> None:
         raise UserError("'microvm' runs no firmware here, and has no flash; use -kernel FILE")
 
 
-def _missing(config: BoardConfig, part: str) -> str:
-    return f"-M microvm: the accelerator '{config.accelerator.name}' has no PC {part} as it is set up; use -accel kvm"
+def _missing(config: BoardConfig, option: str, part: str, use: str) -> str:
+    return f"-M microvm{option}: the accelerator '{config.accelerator.name}' has no {part} as it is set up; use {use}"
 
 
 def _memory_sizes(ram_size: int) -> dict[int, int]:

@@ -29,6 +29,7 @@ class AcpiConfig:
     """What the tables say beyond the layout."""
 
     cpus: int
+    pics: bool
     serial: bool
     rtc: bool
     virtio: Iterable[int]  # transports with a device behind them
@@ -45,7 +46,7 @@ def generate(config: AcpiConfig) -> bytes:
         return base + len(blob) - len(table)
 
     dsdt = add(_dsdt(config))
-    tables = [add(_fadt(dsdt, config)), add(_madt(config.cpus))]
+    tables = [add(_fadt(dsdt, config)), add(_madt(config))]
     xsdt = add(acpi.table(b"XSDT", 1, struct.pack(f"<{len(tables)}Q", *tables)))
     pointer = acpi.root_pointer(xsdt)
     blob[: len(pointer)] = pointer
@@ -73,12 +74,14 @@ def _fadt(dsdt: int, config: AcpiConfig) -> bytes:
     return acpi.table(b"FACP", _FADT_REVISION, bytes(body))
 
 
-def _madt(cpus: int) -> bytes:
+def _madt(config: AcpiConfig) -> bytes:
     """5.2.12: the local APIC of each CPU, the I/O APIC, and where lines of the ISA bus lead."""
-    body = struct.pack("<II", layout.LOCAL_APIC, _PC_COMPATIBLE)
-    for index in range(cpus):
+    body = struct.pack("<II", layout.LOCAL_APIC, _PC_COMPATIBLE if config.pics else 0)
+    for index in range(config.cpus):
         body += struct.pack("<BBBBI", 0, 8, index, index, _ENABLED)
-    body += struct.pack("<BBBBII", 1, 12, cpus, 0, layout.IO_APIC, 0)  # the I/O APIC's id follows those of the CPUs
+    body += struct.pack(
+        "<BBBBII", 1, 12, config.cpus, 0, layout.IO_APIC, 0
+    )  # the I/O APIC's id follows those of the CPUs
     body += struct.pack("<BBBBIH", 2, 10, 0, layout.TIMER_GSI, layout.TIMER_PIN, 0)  # as the bus has it: rising edge
     body += struct.pack("<BBBHB", 4, 6, _ALL_CPUS, 0, _NMI_LINT)
     return acpi.table(b"APIC", _MADT_REVISION, body)

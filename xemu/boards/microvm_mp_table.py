@@ -18,14 +18,14 @@ _CPU_SIGNATURE = 0x600  # family 6; the guest asks CPUID for more
 _CPU_FEATURES = 0x201  # FPU and APIC
 
 
-def generate(cpus: int) -> bytes:
+def generate(cpus: int, pics: bool) -> bytes:
     """The pointer that kernels look for, followed by the table it points to; as they are at layout.MP_TABLE."""
     address = layout.MP_TABLE.base + 16
     pointer = struct.pack("<4sIBBBBBBBB", b"_MP_", address, 1, _REVISION, 0, 0, 0, 0, 0, 0)
-    return _summed(pointer, 10) + _table(cpus)
+    return _summed(pointer, 10) + _table(cpus, pics)
 
 
-def _table(cpus: int) -> bytes:
+def _table(cpus: int, pics: bool) -> bytes:
     entries = [_processor(index) for index in range(cpus)]
     entries.append(struct.pack("<BB6s", _BUS, _ISA_BUS, b"ISA   "))
     entries.append(struct.pack("<BBBBI", _IO_APIC, cpus, _IO_APIC_VERSION, _USABLE, layout.IO_APIC))
@@ -34,7 +34,8 @@ def _table(cpus: int) -> bytes:
             pin = layout.TIMER_PIN if irq == layout.TIMER_GSI else irq
             entries.append(_interrupt(_IO_INTERRUPT, _INT, irq, cpus, pin))
     # The PICs' output leads to LINT0 of the boot CPU, NMI to LINT1 of all.
-    entries.append(_interrupt(_LOCAL_INTERRUPT, _EXT_INT, 0, 0, 0))
+    if pics:
+        entries.append(_interrupt(_LOCAL_INTERRUPT, _EXT_INT, 0, 0, 0))
     entries.append(_interrupt(_LOCAL_INTERRUPT, _NMI, 0, _ALL_CPUS, 1))
     body = b"".join(entries)
     size = 44 + len(body)

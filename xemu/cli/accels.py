@@ -22,15 +22,18 @@ class AccelSpec:
 
 def parse_accels(line: CommandLine, machine_options: dict[str, str]) -> tuple[AccelSpec, ...]:
     """Those that are named, `-accel` before the older spellings; none where the choice is ours."""
-    found = [spec for text in line.each("accel") for spec in _parse("-accel", text)]
+    irqchip = machine_options.get("kernel-irqchip")  # an older place for this property of KVM's
+    found = [spec for text in line.each("accel") for spec in _parse("-accel", text, irqchip)]
     if not found and "accel" in machine_options:
-        found = _parse("-M accel", machine_options["accel"])
+        found = _parse("-M accel", machine_options["accel"], irqchip)
     if not found and line.has("enable-kvm"):
-        found = _parse("-enable-kvm", "kvm")
+        found = _parse("-enable-kvm", "kvm", irqchip)
+    if not found and irqchip is not None:
+        found = _parse("-M kernel-irqchip", "kvm:tcg", irqchip)
     return tuple(found)
 
 
-def _parse(where: str, text: str) -> list[AccelSpec]:
+def _parse(where: str, text: str, irqchip: str | None) -> list[AccelSpec]:
     """`NAME[:NAME...][,PROP=VALUE...]`: the properties belong to the accelerators that have them."""
     options = parse_keyval(where, text, implied="accel")
     names = options.pop("accel", "").split(":")
@@ -43,5 +46,5 @@ def _parse(where: str, text: str) -> list[AccelSpec]:
         check_property(f"{where} {owner}", key, value, ACCELS[owner])
     # QEMU takes more than it can use as what it can use, and so do we
     cache = min(parse_int(f"{where} {text}", "tb-size", options.get("tb-size", "0"), 0, 1 << 20), MOST_CODE_CACHE)
-    engine, irqchip = options.get("engine", "baseline"), options.get("kernel-irqchip", "on")
+    engine, irqchip = options.get("engine", "baseline"), options.get("kernel-irqchip", irqchip or "on")
     return [AccelSpec(name, engine, (cache or CODE_CACHE) * MIB, irqchip) for name in names]

@@ -57,8 +57,11 @@ CPUS: dict[str, dict[str, str]] = {
 }
 
 _OFF_ONLY = ("off", "no", "false", "n")
-_ON_ONLY = ("on", "auto", "yes", "true", "y")
 _SWITCH = ("on", "off", "auto")
+_KERNEL_IRQCHIP = Property(
+    "for KVM, on: all interrupt controllers in the kernel; split: the local APICs only, without PIC and PIT",
+    ("on", "split"),
+)
 
 MACHINES: dict[str, MachineKind] = {
     "virt": MachineKind(
@@ -100,8 +103,9 @@ MACHINES: dict[str, MachineKind] = {
             ),
             "isa-serial": Property("the serial port (default on)", boolean=True),
             "rtc": Property("the real-time clock (default on)", _SWITCH),
-            "pic": Property("the old interrupt controllers: always there", _ON_ONLY),
-            "pit": Property("the old timer: always there", _ON_ONLY),
+            "pic": Property("the old interrupt controllers (default: where the accelerator has them)", _SWITCH),
+            "pit": Property("the old timer (default: where the accelerator has it)", _SWITCH),
+            "kernel-irqchip": _KERNEL_IRQCHIP,
             "ioapic2": Property("a second I/O APIC: not there, only off", ("auto", *_OFF_ONLY)),
             "pcie": Property("PCI Express: not there, only off", ("auto", *_OFF_ONLY)),
             "accel": Property("the same as -accel"),
@@ -211,9 +215,7 @@ CODE_CACHE, MOST_CODE_CACHE = 256, 1024  # MiB; more host code can't reach what 
 
 ACCELS: dict[str, dict[str, Property]] = {
     "kvm": {
-        "kernel-irqchip": Property(
-            "on: all interrupt controllers in the kernel; split: the local APICs only", ("on", "split")
-        ),
+        "kernel-irqchip": _KERNEL_IRQCHIP,
     },
     "tcg": {
         "engine": Property("baseline is native code, reference the evaluator in Python", ("baseline", "reference")),

@@ -21,6 +21,8 @@ _SPEAKER_IN_KERNEL = 1
 class KernelChips:
     """PICs, I/O APIC and local APICs of the kernel (4.24)."""
 
+    pics = True
+
     def __init__(self, vm: Handle) -> None:
         self._vm = vm
         vm.call(Ioctl.CREATE_IRQCHIP)
@@ -93,6 +95,8 @@ def _routing() -> bytearray:
 
 class SplitChips:
     """Local APICs of the kernel (KVM_CAP_SPLIT_IRQCHIP, 7.5), an I/O APIC of ours, and no PICs."""
+
+    pics = False
 
     def __init__(self, vm: Handle, memory: AddressSpace) -> None:
         self._vm = vm
