@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from jit import passes, stencil
 from jit.frontend import Decoded
@@ -96,7 +96,7 @@ def explain(word: int, frontend: A64Frontend, cpu: str) -> str:
     decoded = frontend.decode(word, MODE.key)
     near = decoded.displacement is not None and abs(decoded.displacement) < PAGE
     function = frontend.lift(decoded, MODE.key, near)
-    places = _state_holes(function) | (_state_holes(function.slow) if function.slow else set())
+    places = _state_holes(function) | (_state_holes(function.slow) if function.slow else set[str]())
     holes = dict(frontend.holes(decoded, MODE.key, near))
 
     parts = [_head(decoded, frontend, cpu, near), _holes(holes, places)]
@@ -120,7 +120,7 @@ def explain(word: int, frontend: A64Frontend, cpu: str) -> str:
 # -- the row -----------------------------------------------------------------------------------------------------------
 def _head(decoded: Decoded, frontend: A64Frontend, cpu: str, near: bool) -> str:
     word = decoded.word
-    r, shape = decoded.key  # type: ignore[misc]
+    r, shape = cast(tuple[Row, tuple[int, ...]], decoded.key)
     lines = [f"{word:08x}  {frontend.disassemble(word, 0)}", ""]
     lines += _pairs(_row_rows(r, word, shape, frontend, cpu))
     if decoded.displacement is not None:
@@ -205,7 +205,7 @@ def _state_name(offset: int) -> str:
 
 def _ir(function: Function) -> str:
     """A function's text, with a comment where it uses a field of the CPU state."""
-    lines = []
+    lines: list[str] = []
     for line in to_text(function).splitlines():
         field = re.search(r"(?:ldenv \w+|stenv) i64 (\w+)", line)
         lines.append(f"{line}  # {_state_name(int(field.group(1), 0))}" if field else line)
@@ -231,7 +231,7 @@ def _host_lines(piece: Piece, holes: Mapping[str, int], places: set[str]) -> Ite
     starts = [int(address, 16) for address, _, _ in found]
     ends = [*starts[1:], len(code)]
     for (_, _, text), start, end in zip(found, starts, ends, strict=False):
-        notes = []
+        notes: list[str] = []
         for fx in (fx for fx in piece.fixups if start <= fx.offset < end):
             if fx.data:
                 at = fx.addend + (end - fx.offset if fx.relative else 0)

@@ -25,7 +25,7 @@ class Resettable(Protocol):
 class Machine:
     """Memory, devices, vCPUs and their life cycle."""
 
-    def __init__(self, lock: AbstractContextManager | None = None) -> None:
+    def __init__(self, lock: AbstractContextManager[object] | None = None) -> None:
         # One lock for all device models. Re-entrant: a device that writes to its back end may be called by it.
         self.lock = lock if lock is not None else threading.RLock()
         self.memory = AddressSpace()
@@ -145,7 +145,7 @@ class Machine:
 
     def _forget_resets(self) -> None:
         """Several CPUs may have asked for the reset that was just carried out; what else was asked for stays."""
-        waiting = []
+        waiting: list[Request] = []
         while not self._requests.empty():
             waiting.append(self._requests.get())
         for kind in waiting:

@@ -16,7 +16,7 @@ class Choice:
     """A model, and features switched on and off."""
 
     model: str
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool] = field(default_factory=dict[str, bool])
     kvm: bool = True  # whether the guest may see that it is on KVM
 
 

@@ -47,7 +47,7 @@ def total(buffers: Buffers) -> int:
 
 def cut(buffers: Buffers, start: int, length: int) -> list[memoryview]:
     """The part of scattered buffers that begins `start` bytes in."""
-    found = []
+    found: list[memoryview] = []
     for buffer in buffers:
         if length <= 0:
             break

@@ -23,7 +23,7 @@ class DeviceConfig:
     """One device that the user plugs in: -device with its host side resolved."""
 
     kind: str
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict[str, str])
     ports: "Sequence[PortConfig]" = ()  # of a virtio-serial-device
     image: "Image | None" = None  # of a disk
 
@@ -36,7 +36,7 @@ class BoardConfig:
     cpu: str
     cpus: int
     ram_size: int
-    options: Mapping[str, str] = field(default_factory=dict)  # properties of the machine itself, as -M has them
+    options: Mapping[str, str] = field(default_factory=dict[str, str])  # properties of the machine itself: -M's
     kernel: LoadedKernel | None = None
     initrd: bytes | None = None
     append: str = ""

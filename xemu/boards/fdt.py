@@ -22,8 +22,8 @@ class Node:
     """One node; property values are bytes, made from numbers and texts by set()."""
 
     name: str = ""
-    properties: dict[str, bytes] = field(default_factory=dict)
-    children: list["Node"] = field(default_factory=list)
+    properties: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    children: list["Node"] = field(default_factory=lambda: [])
 
     def set(self, name: str, *values: int | str | bytes) -> None:
         """A number becomes one 32-bit cell, a text ends with a zero byte; several follow each other."""
@@ -56,7 +56,7 @@ class Node:
 @dataclass
 class Tree:
     root: Node = field(default_factory=Node)
-    reservations: list[tuple[int, int]] = field(default_factory=list)  # (address, size) to keep off
+    reservations: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # (address, size) to keep off
     boot_cpu: int = 0
 
 

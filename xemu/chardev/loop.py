@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, suppress
 
 class IoLoop:
     def __init__(self) -> None:
-        self.lock: AbstractContextManager = threading.Lock()  # replaced by the machine's own lock in start()
+        self.lock: AbstractContextManager[object] = threading.Lock()  # replaced by the machine's own lock in start()
         self.quit: Callable[[], None] = lambda: None  # what Ctrl-A x does
         # poll, not epoll: standard input may be a regular file, which epoll refuses.
         self._selector = selectors.PollSelector()
@@ -27,7 +27,7 @@ class IoLoop:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def start(self, lock: AbstractContextManager, quit: Callable[[], None]) -> None:
+    def start(self, lock: AbstractContextManager[object], quit: Callable[[], None]) -> None:
         """Begin to deliver input; every receive() runs under `lock`."""
         self.lock = lock
         self.quit = quit

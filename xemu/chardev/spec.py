@@ -21,7 +21,7 @@ class ChardevSpec:
 
     where: str
     kind: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict[str, str])
     id: str | None = None
     mux: bool = False
 

@@ -27,7 +27,7 @@ class MachineKind:
     ram: tuple[int, int] = (64 * MIB, 8 * GIB)
     default_ram: int = 128 * MIB
     max_cpus: int = 8
-    more_cpus: dict[str, int] = field(default_factory=dict)  # the same where gic-version has this value
+    more_cpus: dict[str, int] = field(default_factory=dict[str, int])  # the same where gic-version has this value
 
     @property
     def cpus(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class MachineKind:
 @dataclass(frozen=True)
 class DeviceKind:
     help: str
-    properties: dict[str, Property] = field(default_factory=dict)
+    properties: dict[str, Property] = field(default_factory=dict[str, Property])
 
 
 # By architecture, which is named as hosts do in `uname -m`.

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import cast
 
 from xemu.cli.catalog import BLOCKDEVS, DRIVE, FORMATS
 from xemu.cli.keyval import parse_bool, parse_int, parse_keyval
@@ -173,8 +174,8 @@ def _from_json(where: str, text: str) -> dict[str, str]:
 
     def flatten(prefix: str, value: object) -> None:
         if isinstance(value, dict):
-            for key, inner in value.items():
-                flatten(f"{prefix}.{key}" if prefix else str(key), inner)
+            for key, inner in cast(dict[str, object], value).items():
+                flatten(f"{prefix}.{key}" if prefix else key, inner)
         elif isinstance(value, bool):
             found[prefix] = "on" if value else "off"
         elif isinstance(value, str):

@@ -25,7 +25,7 @@ _WIDTH = 100
 
 def _rows(pairs: Iterable[tuple[str, str]], indent: str = "  ", column: int = _COLUMN) -> str:
     """Two columns, the second one wrapped."""
-    out = []
+    out: list[str] = []
     for left, right in pairs:
         start = f"{indent}{left}".ljust(column - 1) + " "
         if right:

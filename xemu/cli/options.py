@@ -96,8 +96,8 @@ _ONLY_QEMU = """
 class CommandLine:
     """What was typed, in order, before anybody has judged the values."""
 
-    values: dict[str, list[str]] = field(default_factory=dict)
-    positional: list[str] = field(default_factory=list)
+    values: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    positional: list[str] = field(default_factory=list[str])
 
     def has(self, name: str) -> bool:
         return name in self.values

@@ -203,7 +203,7 @@ class _NoCpus:
 
 def _open_disks(settings: Settings, cleanup: ExitStack) -> dict[str, _Disk]:
     """Every image that is named, used or not: what is wrong with one is said at once."""
-    found = {}
+    found: dict[str, _Disk] = {}
     for spec in settings.disks:
         image: Image = open_raw(
             spec.where,
@@ -276,7 +276,7 @@ def _device_configs(
     from xemu.boards import DeviceConfig
     from xemu.devices.virtio.console import PortConfig
 
-    found = []
+    found: list[DeviceConfig] = []
     for spec in specs:
         if spec.kind == DISK_DEVICE:
             disk = disks[spec.properties["drive"]]

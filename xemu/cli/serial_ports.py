@@ -31,7 +31,7 @@ class _Bus:
     name: str
     place: int  # of its device among all
     max_ports: int
-    ports: dict[int, PortSpec] = field(default_factory=dict)
+    ports: dict[int, PortSpec] = field(default_factory=dict[int, PortSpec])
 
 
 class SerialBuses:

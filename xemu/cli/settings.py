@@ -49,7 +49,7 @@ class Settings:
     ram_size: int
     cpus: int
     accels: tuple[AccelSpec, ...]  # those that are named; the first that works runs the machine
-    machine_options: dict[str, str] = field(default_factory=dict)  # of -M, for the board
+    machine_options: dict[str, str] = field(default_factory=dict[str, str])  # of -M, for the board
     kernel: str | None = None
     initrd: str | None = None
     append: str = ""
@@ -59,7 +59,7 @@ class Settings:
     gic_versions: tuple[int, ...] = (2, 3)  # the first that the accelerator supports
     randomness: bool = True
     serial: ChardevSpec | str | None = None  # a string is the id of a -chardev
-    chardevs: dict[str, ChardevSpec] = field(default_factory=dict)
+    chardevs: dict[str, ChardevSpec] = field(default_factory=dict[str, ChardevSpec])
     devices: tuple[DeviceSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()
     flash: tuple[str | None, ...] = (None, None)  # names of the disks in the two flashes
@@ -287,7 +287,7 @@ def _devices(
     line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[str, DiskSpec], disk_users: dict[str, str]
 ) -> tuple[DeviceSpec, ...]:
     objects = _objects(line)
-    found = []
+    found: list[DeviceSpec] = []
     ids: set[str] = set()
     buses = SerialBuses()
     for text in line.each("device"):

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,7 +20,7 @@ _NUDGE = signal.SIGURG
 
 
 @contextmanager
-def prompt_handlers(loop: IoLoop) -> Iterator[None]:
+def prompt_handlers(loop: IoLoop) -> Generator[None, None, None]:
     """Python's signal handlers run at once while this is in force and `loop` runs."""
     read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     main = threading.main_thread().ident
@@ -42,7 +42,7 @@ def prompt_handlers(loop: IoLoop) -> Iterator[None]:
 
 
 @contextmanager
-def ending_on_signals(end: Callable[[], None]) -> Iterator[None]:
+def ending_on_signals(end: Callable[[], None]) -> Generator[None, None, None]:
     """SIGINT, SIGTERM and SIGHUP call `end`, as Ctrl-A x does; a second one ends the process.
 
     One that our parent has us ignore (nohup, a background job of a script) stays ignored.

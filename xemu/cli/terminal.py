@@ -9,6 +9,7 @@ import os
 import signal
 import termios
 from types import FrameType
+from typing import Any
 
 # Indices in the list that termios.tcgetattr returns.
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
@@ -20,7 +21,7 @@ class RawTerminal:
 
     def __init__(self, fd: int, signals: bool) -> None:
         self._fd = fd
-        self._saved = termios.tcgetattr(fd)
+        self._saved: list[Any] = termios.tcgetattr(fd)
         self._raw = _raw_settings(self._saved, signals)
         self._guard = _Guard(fd, self._saved)
         self._active = True
@@ -50,7 +51,7 @@ class RawTerminal:
         except OSError:
             pass  # the terminal has hung up: nothing to set
 
-    def _set(self, settings: list) -> None:
+    def _set(self, settings: list[Any]) -> None:
         # A background process that changes a terminal is stopped by SIGTTOU unless it blocks it.
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
@@ -73,8 +74,8 @@ class RawTerminal:
             self._apply()
 
 
-def _raw_settings(saved: list, signals: bool) -> list:
-    raw = [*saved[:_CC], list(saved[_CC])]
+def _raw_settings(saved: list[Any], signals: bool) -> list[Any]:
+    raw: list[Any] = [*saved[:_CC], list(saved[_CC])]
     raw[_IFLAG] &= ~(
         termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
         | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
@@ -93,7 +94,7 @@ def _raw_settings(saved: list, signals: bool) -> list:
 class _Guard:
     """A child process that restores the terminal if the parent ends without dismiss()."""
 
-    def __init__(self, fd: int, saved: list) -> None:
+    def __init__(self, fd: int, saved: list[Any]) -> None:
         read_end, self._write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
@@ -112,7 +113,7 @@ class _Guard:
         os.close(self._write_end)
 
 
-def _guard_main(fd: int, saved: list, read_end: int) -> None:
+def _guard_main(fd: int, saved: list[Any], read_end: int) -> None:
     os.setsid()  # out of reach of the terminal's own signals
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,9 @@
 """Sleep and reset registers of hardware-reduced ACPI (ACPI 6.5, 4.8.3.6 and 4.8.3.7): power off and reset by the
 operating system's ACPI code."""
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 from collections.abc import Callable
 
 from xemu.devices.registers import Access, RegisterDevice, register

@@ -11,6 +11,7 @@ read-array mode, or at once where the image's cache is writethrough.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from xemu.block.base import SECTOR, Image
 from xemu.block.workers import Workers
@@ -135,7 +136,7 @@ class CfiFlash:
     def _first(self, offset: int, size: int, value: int) -> None:
         """A command.  Chips side by side get it in all lanes; the lowest counts."""
         command = value & 0xFF
-        following = _FOLLOWING.get(command)
+        following = self._FOLLOWING.get(command)
         if command == ERASE:
             self._erase(offset)
         elif command == BUFFERED:
@@ -246,15 +247,14 @@ class CfiFlash:
         if log.enabled("guest_errors"):
             log.write("guest_errors", f"{self.name}: {text}")
 
-
-_FOLLOWING: dict[int, Callable[[CfiFlash, int, int, int], None]] = {
-    PROGRAM: CfiFlash._program,
-    PROGRAM_OTHER: CfiFlash._program,
-    ERASE: CfiFlash._confirm_erase,
-    LOCK: CfiFlash._lock,
-    QUERY: CfiFlash._after_query,
-    BUFFERED: CfiFlash._count,
-}
+    _FOLLOWING: ClassVar[dict[int, Callable[["CfiFlash", int, int, int], None]]] = {
+        PROGRAM: _program,
+        PROGRAM_OTHER: _program,
+        ERASE: _confirm_erase,
+        LOCK: _lock,
+        QUERY: _after_query,
+        BUFFERED: _count,
+    }
 
 
 def _query_table(size: int) -> dict[int, int]:

@@ -36,7 +36,7 @@ class Alarm:
 class HostClock:
     """The host's boot-time clock (which counts suspended time too), with one thread that starts at the first alarm."""
 
-    def __init__(self, lock: AbstractContextManager) -> None:
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
         self._lock = lock
         self._wake = threading.Condition()
         self._alarms: list[tuple[int, int, Alarm]] = []  # a heap

@@ -234,7 +234,7 @@ class Gic:
     def _send_to(self, irq: int, cpus: int) -> None:
         """Send a shared interrupt to these CPUs (a mask)."""
         bit = 1 << irq % 32
-        receivers = []
+        receivers: list[Core] = []
         for index, core in enumerate(self.cores):
             address = core.env + ENV["gic_targets"].at(irq // 32)
             others = read32(address) & ~bit

@@ -4,6 +4,9 @@ Two ports: data and status/command. Commands as in the IBM PS/2 technical refere
 because none is plugged in.
 """
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 from collections.abc import Callable
 
 from xemu.devices.registers import RegisterDevice, register, variable

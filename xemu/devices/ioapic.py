@@ -153,7 +153,8 @@ class IoApic:
         return {**vars(self._state), "entries": list(self._state.entries)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._state = _State(**{**state, "entries": list(state["entries"])})
+        self._state = _State(**state)
+        self._state.entries = list(state["entries"])
         self._changed(self.messages())
 
 

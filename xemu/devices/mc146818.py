@@ -5,6 +5,9 @@ Its time is the host's clock plus an offset. Nothing ticks: what has happened si
 when it looks, or when an interrupt that it has enabled is due.
 """
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 import calendar
 import time
 from collections.abc import Mapping
@@ -205,7 +208,7 @@ class Mc146818(RegisterDevice):
 
     def _next_alarm(self, after: int) -> int | None:
         """The first second later than `after` that fits the alarm's bytes, within a day."""
-        wanted = []
+        wanted: list[int | None] = []
         for index in reversed(_ALARM):
             byte = self.memory[index]
             decoded = self._decode_hours(byte) if index == _HOURS_ALARM else self._decode(byte)
@@ -250,7 +253,7 @@ class Mc146818(RegisterDevice):
             self._line(level)
 
     def _next_due(self, enabled: int) -> int | None:
-        times = []
+        times: list[int] = []
         if enabled & RegisterB.PIE and (period := self._period()):
             times.append((self.seen // period + 1) * period)
         if enabled & RegisterB.UIE and not self._stopped():

@@ -4,6 +4,9 @@ As there is no bit rate, the transmit interrupt follows each write, and the rece
 line is idle as soon as the host has no more. The receive interrupt keeps to its trigger level.
 """
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 from xemu.cli import log
 from xemu.devices.registers import Access, register
 from xemu.devices.uart import Uart
@@ -97,7 +100,7 @@ class Pl011(Uart):
     MIS: int = register(0x040, "masked interrupt status", access=Access.RO, fields=Interrupt)
     ICR: int = register(0x044, "interrupt clear", access=Access.WO, fields=Interrupt)
     DMACR: int = register(0x048, "DMA control", mask=0x7)
-    ID: list = register(0xFE0, "peripheral and cell identification", access=Access.RO, count=8)
+    ID: list[int] = register(0xFE0, "peripheral and cell identification", access=Access.RO, count=8)
 
     _IDS = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 

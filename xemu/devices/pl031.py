@@ -1,5 +1,8 @@
 """PrimeCell real-time clock PL031 (Arm DDI 0224): seconds since 1970, and an alarm."""
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 from typing import Any
 
 from xemu.accel.base import Line
@@ -23,7 +26,7 @@ class Pl031(RegisterDevice):
     RIS: int = register(0x14, "raw interrupt status", access=Access.RO, mask=1)
     MIS: int = register(0x18, "masked interrupt status", access=Access.RO, mask=1)
     ICR: int = register(0x1C, "interrupt clear", access=Access.WO, mask=1)
-    ID: list = register(0xFE0, "peripheral and cell identification", access=Access.RO, count=8)
+    ID: list[int] = register(0xFE0, "peripheral and cell identification", access=Access.RO, count=8)
 
     offset: int = variable(0, "what to add to the host clock's seconds")
 

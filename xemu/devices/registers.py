@@ -47,7 +47,7 @@ class Register:
     mask: int  # the bits that software can change
     width: int  # bytes
     count: int | None  # None: a single register; else the length of the array
-    fields: dict[str, int] = field(default_factory=dict)  # name -> mask
+    fields: dict[str, int] = field(default_factory=dict[str, int])  # name -> mask
     name: str = ""
 
     def initial(self) -> int | list[int]:
@@ -153,7 +153,7 @@ class RegisterDevice:
 
     def dump(self) -> str:
         """The registers for people: one line each, set fields by name."""
-        lines = []
+        lines: list[str] = []
         for name, declared in self.registers.items():
             value = getattr(self, name)
             if isinstance(value, int):

@@ -4,6 +4,9 @@ As there is no bit rate, the transmitter is always empty, and the receiver's lin
 more, so characters below the trigger level time out at once.
 """
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 from xemu.devices.registers import Access, register, variable
 from xemu.devices.uart import Uart
 

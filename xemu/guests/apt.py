@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class AptRoot:
         (folder / "sources.list").write_text(line)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Generator[None, None, None]:
         """One process at a time: others wait, and then find the work done."""
         with open(self._folder / "lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -117,8 +117,15 @@ class AptRoot:
         command = [tool, "-c", str(self._folder / "apt.conf"), *arguments]
         environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         environment.pop("APT_CONFIG", None)
-        streams = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
-        done = subprocess.run(command, cwd=cwd, env=environment, **streams)
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
         if done.returncode != 0:
             reasons = [line for line in done.stderr.splitlines() if line.startswith("E:")]
             raise UserError(f"guests: {what}: {_without_prefix(reasons) or f'{tool} failed'}")

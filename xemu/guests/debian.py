@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def _fetch_ramdisk(mirror: str | None, update: bool) -> Path:
 
 
 @contextmanager
-def _lists(suite: str, mirror: str | None) -> Iterator[AptRoot]:
+def _lists(suite: str, mirror: str | None) -> Generator[AptRoot, None, None]:
     """The package lists of a suite, locked against other processes."""
     source = find_archive(mirror, suite)
     root = AptRoot(cache_folder() / "guests" / "apt" / _root_name(source), source, Progress())

@@ -81,7 +81,7 @@ def _signal(vm: Handle, address: int, data: int) -> None:
 
 def _routing() -> bytearray:
     """GSI 0 to 15 to the PICs and the I/O APIC, 16 to 23 to the I/O APIC alone (4.52)."""
-    routes = []
+    routes: list[tuple[int, int, int]] = []  # (GSI, chip, pin)
     for gsi in range(PINS):
         if gsi < 16 and gsi != _CASCADE:
             routes.append((gsi, _PIC_MASTER if gsi < 8 else _PIC_SLAVE, gsi % 8))

@@ -145,7 +145,8 @@ def msr_indices(system: Handle) -> list[int]:
 
 def read_msrs(handle: Handle, indices: Iterable[int]) -> dict[int, int]:
     """Values of those that this vCPU has; KVM stops at the first that it has not, which is then left out."""
-    rest, found = list(indices), {}
+    rest = list(indices)
+    found: dict[int, int] = {}
     while rest:
         batch = rest[:_MSR_BATCH]
         data = _msr_list([(index, 0) for index in batch])

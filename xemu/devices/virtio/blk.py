@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from xemu.block.base import SECTOR, Buffers, Image, cut, pieces, total
 from xemu.block.workers import Workers
@@ -103,7 +103,7 @@ class VirtioBlk(VirtioDevice):
     def __init__(
         self,
         image: Image,
-        lock: AbstractContextManager,
+        lock: AbstractContextManager[object],
         workers: Executor | None = None,
         serial: str = "",
         *,
@@ -185,7 +185,7 @@ class VirtioBlk(VirtioDevice):
 
     def _prepare(self, request: _Request) -> Callable[[], None] | None:
         """What a worker has to do, with everything that comes from the guest checked and copied; None: it is done."""
-        prepare = _REQUESTS.get(request.kind)
+        prepare = self._REQUESTS.get(request.kind)
         if prepare is None:
             raise _Refused(S_UNSUPP, f"there is no request of type {request.kind}")
         return prepare(self, request)
@@ -284,7 +284,7 @@ class VirtioBlk(VirtioDevice):
         size = request.size_out
         if size % _RANGE.size or not 0 < size <= most * _RANGE.size:
             raise _Refused(S_IOERR, f"{size} bytes of ranges; there may be 1 to {most} ranges of {_RANGE.size} bytes")
-        found = []
+        found: list[tuple[int, int, int]] = []
         for sector, sectors, flags in _RANGE.iter_unpack(b"".join(request.output)):
             if flags & ~allowed:
                 raise _Refused(S_UNSUPP, f"flags {flags:#x} of a range are not supported")
@@ -320,12 +320,11 @@ class VirtioBlk(VirtioDevice):
             if self.transport.running:  # else it broke the rules meanwhile
                 self.push(0, request.chain, written)
 
-
-_REQUESTS: dict[int, Callable[[VirtioBlk, _Request], Callable[[], None] | None]] = {
-    T_IN: VirtioBlk._prepare_read,
-    T_OUT: VirtioBlk._prepare_write,
-    T_FLUSH: VirtioBlk._prepare_flush,
-    T_GET_ID: VirtioBlk._prepare_id,
-    T_DISCARD: VirtioBlk._prepare_discard,
-    T_WRITE_ZEROES: VirtioBlk._prepare_zeroes,
-}
+    _REQUESTS: ClassVar[dict[int, Callable[["VirtioBlk", _Request], Callable[[], None] | None]]] = {
+        T_IN: _prepare_read,
+        T_OUT: _prepare_write,
+        T_FLUSH: _prepare_flush,
+        T_GET_ID: _prepare_id,
+        T_DISCARD: _prepare_discard,
+        T_WRITE_ZEROES: _prepare_zeroes,
+    }

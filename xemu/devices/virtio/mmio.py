@@ -1,5 +1,8 @@
 """The memory-mapped virtio transport (virtio 1.2, section 4.2), without the legacy interface."""
 
+# Registers are spelt as in the manual.
+# pyright: reportConstantRedefinition=false
+
 from collections.abc import Callable
 
 from xemu.accel.base import Accelerator, Line
@@ -55,12 +58,12 @@ class VirtioMmio(RegisterDevice):
     INTERRUPT_STATUS: int = register(0x060, "why there is an interrupt", access=Access.RO, fields=Interrupt)
     INTERRUPT_ACK: int = register(0x064, "reasons seen to", access=Access.WO, fields=Interrupt)
     STATUS: int = register(0x070, "progress of the driver; 0 resets", fields=Status)
-    QUEUE_DESC: list = register(0x080, "address of the descriptor table", access=Access.WO, count=2)
-    QUEUE_DRIVER: list = register(0x090, "address of the available ring", access=Access.WO, count=2)
-    QUEUE_DEVICE: list = register(0x0A0, "address of the used ring", access=Access.WO, count=2)
+    QUEUE_DESC: list[int] = register(0x080, "address of the descriptor table", access=Access.WO, count=2)
+    QUEUE_DRIVER: list[int] = register(0x090, "address of the available ring", access=Access.WO, count=2)
+    QUEUE_DEVICE: list[int] = register(0x0A0, "address of the used ring", access=Access.WO, count=2)
     SHM_SEL: int = register(0x0AC, "shared memory region", access=Access.WO)
-    SHM_LEN: list = register(0x0B0, "all ones: there is no such region", access=Access.RO, reset=0xFFFFFFFF, count=2)
-    SHM_BASE: list = register(0x0B8, "all ones", access=Access.RO, reset=0xFFFFFFFF, count=2)
+    SHM_LEN: list[int] = register(0x0B0, "all ones: no such region", access=Access.RO, reset=0xFFFFFFFF, count=2)
+    SHM_BASE: list[int] = register(0x0B8, "all ones", access=Access.RO, reset=0xFFFFFFFF, count=2)
     CONFIG_GENERATION: int = register(0x0FC, "changes with the configuration space", access=Access.RO)
 
     driver_features: int = variable(0, "accepted features, all 64 bits")

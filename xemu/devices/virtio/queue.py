@@ -39,8 +39,8 @@ class Chain:
 
     memory: AddressSpace
     head: int
-    readable: list[tuple[int, int]] = field(default_factory=list)
-    writable: list[tuple[int, int]] = field(default_factory=list)
+    readable: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    writable: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     @property
     def readable_size(self) -> int:
