@@ -14,9 +14,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter_ns
 from types import ModuleType
 from typing import Any
@@ -26,6 +26,7 @@ from jit.codecache import CacheFull, CodeCache
 from jit.frontend import Decoded, Frontend
 from jit.host import host_module
 from jit.ir import Function
+from jit.lock import Lock
 from jit.piece import Piece
 from jit.stitch import MAX_BLOCK, PAGE, REQUEST, RESULT, STATE
 from jit.store import Store
@@ -48,8 +49,13 @@ class CodePage:
     mode: int
     table: Any  # ctypes array of u32 in the table arena
     address: int
-    single: bool = False
-    live: bool = False  # something of it is translated
+    single: bool
+    _live: Any  # ctypes u8, which native code writes too
+
+    @property
+    def live(self) -> bool:
+        """Whether something of it is translated."""
+        return bool(self._live.value)
 
 
 class TableArena:
@@ -59,6 +65,7 @@ class TableArena:
         self._map = mmap.mmap(-1, count * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.count, self.used = count, 1  # table 0 stays empty for ever
+        self.live = (ctypes.c_uint8 * count)()  # of each table: it has entries
 
     @property
     def empty(self) -> int:
@@ -73,6 +80,7 @@ class TableArena:
 
     def clear(self) -> None:
         self._map.madvise(mmap.MADV_DONTNEED)  # zero again, and the host has its memory back
+        ctypes.memset(self.live, 0, self.count)
         self.used = 1
 
 
@@ -100,13 +108,13 @@ class Baseline:
         self.host: ModuleType = host_module(machine)
         self.cache = cache or CodeCache()
         self.tables = TableArena(max(LEAST_TABLES, self.cache.size // CODE_PER_TABLE))
-        self.lock = threading.RLock()
         self.stats = Stats()
         self.pages: dict[tuple[int, int], CodePage] = {}
         self.modes_of: dict[int, list[CodePage]] = {}
         # called after each translation with (page, offset, instructions, start and end of the host code in the cache)
         self.on_translate: Callable[[CodePage, int, list[Decoded], int, int], None] | None = None
         self.chain = True  # False: every block leaves through lookup, for tracing
+        self._watched = False
         self._store = PieceStore(store) if store else None
         pieces = self._made("runtime", lambda: [*runtime(), stitch.patch_link(self.host, publish)], machine)
         # `translate` is placed first, at offset 0, so that an empty entry leads to it
@@ -155,9 +163,14 @@ class Baseline:
         """Place the stitcher, which runs here even where the code is for another host, and tell it what stays."""
         pieces = self._made("stitcher", lambda: stitch.functions(self.host.PUBLISHES and not self.machine), None)
         self._stitcher = CodeCache(STITCHER_SIZE)
-        at = self._stitcher.place(pieces, host_module(None))["stitch"]
+        self.entrances = self._stitcher.place(pieces, host_module(None))
         self._state = (ctypes.c_uint64 * (STATE.size // 8))()
-        self._run = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(at)
+        self.state = ctypes.addressof(self._state)
+        self._run, self._drop, take, release = (
+            ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_uint64] * count)(self.entrances[name])
+            for name, count in zip(stitch.ENTRANCES, (0, 3, 0, 0), strict=True)
+        )
+        self.lock = Lock(partial(take, self.state), partial(release, self.state))
         keep, words, host = self.templates.keep, self.words, self.host
         special = {"link": words.link, "plain_link": words.code, "poll": words.code}
         for name, make in special.items():
@@ -171,8 +184,10 @@ class Baseline:
             self._set("inserts", self._inserts[name], number)
         for name, value in (
             ("words", self.templates.words), ("index", self.templates.index), ("mask", self.templates.mask),
-            ("cache", self.cache.written),
-            ("base", self.cache.base), ("stops", ctypes.addressof(self._stops)), ("link_field", host.JUMP_FIELD),
+            ("cache", self.cache.written), ("base", self.cache.base), ("limits", self.cache.limits),
+            ("stops", ctypes.addressof(self._stops)), ("link_field", host.JUMP_FIELD),
+            ("tables", self.tables.base), ("live", ctypes.addressof(self.tables.live)),
+            ("counts", ctypes.addressof(self.stats.counts)),
             ("cb_publish", 0 if self.machine else host.publish_address()),
         ):  # fmt: skip
             self._set(name, value)
@@ -188,7 +203,8 @@ class Baseline:
         if found is None:
             address = self.tables.take()
             table = (ctypes.c_uint32 * (PAGE // 4)).from_address(address)
-            found = self.pages[key] = CodePage(number, mode, table, address, self.frontend.single(mode))
+            live = ctypes.c_uint8.from_buffer(self.tables.live, (address - self.tables.base) // PAGE)
+            found = self.pages[key] = CodePage(number, mode, table, address, self.frontend.single(mode), live)
             self.modes_of.setdefault(number, []).append(found)
         return found
 
@@ -203,11 +219,8 @@ class Baseline:
         if self._unloaded:
             self._load_words(self._unloaded)
         self._stitch(page, offset)
-        page.live = True
-        count, start, self.cache.used = RESULT.unpack_from(self._state, STATE.count)
+        count, start, _ = RESULT.unpack_from(self._state, STATE.count)
         self.stats.translate_ns += perf_counter_ns() - started
-        self.stats.blocks += 1
-        self.stats.insns += count
         if self.on_translate:
             insns = [self.frontend.decode(w, page.mode) for w in self._guest_words(page, offset)[:count]]
             self.on_translate(page, offset, insns, start, self.cache.used)
@@ -216,9 +229,10 @@ class Baseline:
     def _stitch(self, page: CodePage, offset: int) -> None:
         """Run the stitcher until it has all it needs."""
         chained = self.chain and not page.single
+        self._allow_native()
         request = self.page_at(page.number), page.address, offset, page.mode, page.single, chained
-        REQUEST.pack_into(self._state, STATE.guest, *request, self.cache.used, self.cache.room)
-        while (status := self._run(self._state)) != 1:
+        REQUEST.pack_into(self._state, STATE.guest, *request)
+        while (status := self._run(self.state)) != 1:
             if status < 0:
                 raise CacheFull
             count, *_ = RESULT.unpack_from(self._state, STATE.count)
@@ -229,6 +243,20 @@ class Baseline:
                 self.templates.forget()
             if self.kept_words:
                 self.kept_words.touch()
+
+    @property
+    def watched(self) -> bool:
+        """Whether all translations and invalidations are to be made here, and none by native code."""
+        return self._watched
+
+    @watched.setter
+    def watched(self, value: bool) -> None:
+        with self.lock:
+            self._watched = value
+            self._allow_native()
+
+    def _allow_native(self) -> None:
+        self._state[STATE.open // 8] = not self._watched and self.chain and self.on_translate is None
 
     def _guest_words(self, page: CodePage, offset: int) -> tuple[int, ...]:
         """The words that a block at an offset of the page may have."""
@@ -245,11 +273,7 @@ class Baseline:
         first, last = offset >> 2, (offset + size - 1) >> 2
         hit = False
         for page in self.modes_of.get(number, ()):
-            if any(page.table[first : last + 1]):
-                ctypes.memset(page.address, 0, PAGE)
-                page.live = False
-                self.stats.invalidated += 1
-                hit = True
+            hit |= bool(self._drop(self.state, page.address, first, last))
         return hit
 
     def insert_at(self, offset: int, name: str) -> None:

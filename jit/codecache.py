@@ -53,10 +53,24 @@ class CodeCache:
             self.base = _map_executable(fd, size)
         finally:
             os.close(fd)
-        self.size, self.room, self.used, self.kept = size, size, 0, 0
+        self.size, self.kept = size, 0
+        self._limits = (ctypes.c_uint64 * 2)(0, size)
+        self.limits = ctypes.addressof(self._limits)  # where native code finds `used` and `room`
         self._constants: dict[bytes, int] = {}
         self.close = weakref.finalize(self, _unmap, self.base, size)
         self.close.atexit = False  # threads may be in there until the very end
+
+    @property
+    def used(self) -> int:
+        return self._limits[0]
+
+    @used.setter
+    def used(self, value: int) -> None:
+        self._limits[0] = value
+
+    @property
+    def room(self) -> int:
+        return self._limits[1]
 
     def reserve(self, length: int, align: int = 16) -> int:
         """Offset of `length` fresh bytes."""
@@ -73,7 +87,7 @@ class CodeCache:
             at = (self.room - len(data)) & -64
             if at < self.used:
                 raise CacheFull
-            self.room = at
+            self._limits[1] = at
             self.write[at : at + len(data)] = data
             found = self._constants[data] = self.base + at
         return found

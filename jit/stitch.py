@@ -8,6 +8,8 @@ It is made of functions in IR, like all runtime code.  What they work on is flat
     FIX         one of those holes: which number goes there, into which bits
     PART        a template to be placed: of a word, of what belongs before it, of a link behind the block
 
+Threads that are in Python and in native code share all this: who holds `lock` may call, and write what is here.
+
 A call scans words to the end of the block, lays its parts out, copies and fixes them, and enters the instructions in
 the page's entry table.  Its loops are bounded by MAX_BLOCK words and MAX_PARTS parts.
 """
@@ -61,9 +63,13 @@ PART_SIZE = 80
 STATE = Layout([
     ("words", PTR, 1),  # the entries; the first one is empty
     ("index", PTR, 1), ("mask", I64, 1),  # a hash table of their numbers, 0 where it is free; its size less one
-    # what a call is about (REQUEST): bytes and entry table of the page; how much of the code cache is used, of how much
+    # what a call is about (REQUEST): bytes and entry table of the page
     ("guest", PTR, 1), ("table", PTR, 1), ("offset", I64, 1), ("mode", I64, 1), ("single", I64, 1), ("chained", I64, 1),
-    ("used", I64, 1), ("room", I64, 1),
+    ("lock", I64, 1),  # 1: somebody works with this, or with the code pages
+    ("open", I64, 1),  # 1: native code may make blocks and drop them by itself, without telling Python
+    ("limits", PTR, 1),  # two numbers: how much of the code cache is used, of how much
+    ("tables", PTR, 1), ("live", PTR, 1),  # the first of all entry tables; a byte for each: it has entries
+    ("counts", PTR, 1),  # COUNTS
     ("cache", PTR, 1), ("base", I64, 1),  # the code cache: to write, and where it is run
     ("stops", PTR, 1),  # a template, or null, for each instruction of a page: breakpoints
     ("inserts", PTR, 16), ("pads", PTR, WORD),  # pads: code that does nothing, by length
@@ -76,7 +82,8 @@ STATE = Layout([
     ("first", I64, MAX_BLOCK),  # number of the part that an instruction begins with
     ("part", I64, MAX_PARTS * PART_SIZE // 8),
 ])  # fmt: skip
-REQUEST, RESULT = struct.Struct("<8Q"), struct.Struct("<3Q")  # from STATE.guest and STATE.count on
+COUNTS = ("blocks", "insns", "invalidated")  # for statistics, in this order
+REQUEST, RESULT = struct.Struct("<6Q"), struct.Struct("<3Q")  # from STATE.guest and STATE.count on
 
 
 def _get(b: Builder, name: str) -> Value:
@@ -116,6 +123,17 @@ def _each(b: Builder, first: Value | int, end: Value, step: Callable[[Value], No
 
 def _part(b: Builder, number: Value) -> Value:
     return b.ptradd(b.ptradd(b.env(), STATE.part), number * PART_SIZE)
+
+
+def _count(b: Builder, name: str, more: Value | int) -> None:
+    at = b.ptradd(_get(b, "counts"), 8 * COUNTS.index(name))
+    b.st(at, b.ld(at, I64) + more)
+
+
+def _live(b: Builder, table: Value) -> Value:
+    """Where it is noted that an entry table has entries."""
+    number = b.op("ptrtoint", table, type=I64) - b.op("ptrtoint", _get(b, "tables"), type=I64)
+    return b.ptradd(_get(b, "live"), number.lshr(12))
 
 
 def _table(b: Builder, offset: Value) -> Value:
@@ -303,7 +321,9 @@ def aim() -> Function:
 def layout() -> Function:
     """stitch_layout() -> 1 where there is room: every part has its place."""
     b = Builder("stitch_layout", ret=I64)
-    start = (_get(b, "used") + (UNIT - 1)) & -UNIT
+    limits = _get(b, "limits")
+    used, room = b.ld(limits, I64), b.ld(b.ptradd(limits, 8), I64)
+    start = (used + (UNIT - 1)) & -UNIT
     _put(b, "start", start)
 
     def over(name: str, end: Value, at: Value) -> Value:
@@ -320,7 +340,7 @@ def layout() -> Function:
     at = over("stitch_aim", _get(b, "parts"), at)
     at = over("stitch_place_slow", _get(b, "parts"), at)
     _put(b, "end", at)
-    b.ret((at + UNIT).ule(_get(b, "room")).zext(I64))
+    b.ret((at + UNIT).ule(room).zext(I64))
     return b.function
 
 
@@ -415,12 +435,61 @@ def stitch(publishes: bool) -> Function:
             b.callback("publish", STATE.cb_publish, base + start, base + end)
         b.fence("release")
         _each(b, 0, _get(b, "count"), enter)
+        b.st(_get(b, "limits"), _get(b, "end"))
+        b.st(_live(b, _get(b, "table")), b.const(1, I8))
+        _count(b, "blocks", 1)
+        _count(b, "insns", _get(b, "count"))
         return b.const(1)
 
     def known() -> Value:
         return b.cond(b.call("stitch_layout", type=I64).ne(0), make, lambda: b.const(-1), likely=True)
 
     b.ret(b.cond(b.call("stitch_scan", type=I64).ne(0), known, lambda: b.const(0)))
+    return b.function
+
+
+def drop() -> Function:
+    """stitch_drop(table, first, last) -> 1, and the table is empty, if one of those entries was in use; else 0."""
+    b = Builder("stitch_drop", ret=I64, args=(PTR, I64, I64))
+    table, first, last = b.args
+
+    def look(k: Value) -> tuple[Value, Sequence[Value]]:
+        here = b.ld(b.ptradd(table, k << 2), I32)
+        return here.eq(0) & k.ult(last), (k + 1,)
+
+    behind = b.loop((first,), look)
+    used = b.ld(b.ptradd(table, (behind - 1) << 2), I32).ne(0)
+
+    def clear() -> None:
+        b.st(_live(b, table), b.const(0, I8))
+        _count(b, "invalidated", 1)
+        _each(b, 0, b.const(PAGE // UNIT), lambda k: b.st(b.ptradd(table, k * UNIT), b.splat(b.const(0), 2)))
+
+    b.when(used, clear)
+    b.ret(used.zext(I64))
+    return b.function
+
+
+# -- the lock ---------------------------------------------------------------------------------------------------------
+def take(b: Builder, state: Value) -> Value:
+    """Try to take the lock of a stitcher, given by the address of its state: i1, whether that was possible."""
+    return b.cmpxchg(b.ptradd(state, STATE.lock), b.const(0), b.const(1)).eq(0)
+
+
+def release(b: Builder, state: Value) -> None:
+    b.st(b.ptradd(state, STATE.lock), b.const(0), "release")
+
+
+def take_lock() -> Function:
+    b = Builder("stitch_take", ret=I64)
+    b.ret(take(b, b.env()).zext(I64))
+    return b.function
+
+
+def release_lock() -> Function:
+    b = Builder("stitch_release")
+    release(b, b.env())
+    b.ret()
     return b.function
 
 
@@ -445,11 +514,15 @@ def patch_link(host: ModuleType, publish: int) -> Function:
 
 
 def functions(publishes: bool) -> list[Function]:
-    """The stitcher's functions; `stitch` is the one to call."""
+    """The stitcher's functions; ENTRANCES are those to call."""
     return [
         find(), add(), scan_word(), scan(), place(), add_link(), way_on(), aim(), place_slow(), layout(), copy(), fix(),
-        write(), stitch(publishes),
+        write(), stitch(publishes), drop(), take_lock(), release_lock(),
     ]  # fmt: skip
 
 
-__all__ = ["ENDS", "ENTRY", "FIX", "STATE", "TEMPLATE", "functions", "hash_of", "patch_link"]
+ENTRANCES = ("stitch", "stitch_drop", "stitch_take", "stitch_release")
+__all__ = [
+    "COUNTS", "ENDS", "ENTRANCES", "ENTRY", "FIX", "STATE", "TEMPLATE", "functions", "hash_of", "patch_link", "release",
+    "take",
+]  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-import threading
+from contextlib import AbstractContextManager
+from typing import Any
 
 from jit.codecache import CacheFull, CodeCache
 from jit.store import Store, key_of
@@ -17,7 +18,7 @@ class WordStore:
     """The words of one kind of CPU.  cache: has the constants that templates refer to, by their offsets."""
 
     def __init__(
-        self, store: Store, identity: str, templates: Templates, cache: CodeCache, lock: threading.RLock
+        self, store: Store, identity: str, templates: Templates, cache: CodeCache, lock: AbstractContextManager[Any]
     ) -> None:
         """identity: of the guest CPU, as far as decoding depends on it.  lock: is held where words are added."""
         self._store, self._templates, self._cache, self._lock = store, templates, cache, lock

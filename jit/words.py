@@ -5,6 +5,7 @@ One stencil serves all words of a shape (see Frontend); one template serves a wo
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter_ns
@@ -20,18 +21,27 @@ from jit.store_pieces import PieceStore, key_text
 from jit.templates import Code, Fix, Templates
 
 
-@dataclass(slots=True)
+def _count(name: str) -> property:
+    """A number that the stitcher counts."""
+    index = stitch.COUNTS.index(name)
+
+    def count(stats: Stats) -> int:
+        return stats.counts[index]
+
+    return property(count)
+
+
+@dataclass
 class Stats:
-    blocks: int = 0
-    insns: int = 0
+    counts: Any = field(default_factory=lambda: (ctypes.c_uint64 * len(stitch.COUNTS))())
     words: int = 0
     shapes: set[Any] = field(default_factory=set[Any])
     stencils: int = 0
     stored_stencils: int = 0  # of these, from the store
     flushes: int = 0
-    invalidated: int = 0
     compile_ns: int = 0  # in LLVM
-    translate_ns: int = 0  # in all, LLVM included
+    translate_ns: int = 0  # in all that needs Python, LLVM included
+    blocks, insns, invalidated = (_count(name) for name in stitch.COUNTS)
 
 
 @dataclass(slots=True, eq=False)

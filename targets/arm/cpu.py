@@ -12,7 +12,7 @@ from jit.codecache import CacheFull
 from targets.arm import debug, debug_points, mmu, smp, sysregs, trace
 from targets.arm.a64.lift import Mode
 from targets.arm.dispatch import XTLB_BITS, XTLB_ENTRY_BITS, XTLB_PHYSICAL, XTLB_TABLE, XTLB_TAG
-from targets.arm.env import ENV, HOST_FUNCTIONS, SLOTS, SP_INDEX
+from targets.arm.env import ENV, HOST_FUNCTIONS, SLOTS, SP_INDEX, STITCHER_FUNCTIONS
 from targets.arm.exits import Event, Exit
 from targets.arm.models import Model
 from targets.arm.statistics import CallTimes, timed
@@ -121,6 +121,9 @@ class ArmCpu:
             self.set(f"cb_{name}", ctypes.cast(function, ctypes.c_void_p).value or 0)
         if system.engine.machine is None:
             self.set("cb_publish", system.engine.host.publish_address())
+            self.set("stitcher", system.engine.state)
+            for name, function in STITCHER_FUNCTIONS.items():
+                self.set(f"cb_{name}", system.engine.entrances[function])
         for name, value in (
             ("code_base", system.engine.cache.base), ("code_written", system.engine.cache.written),
             ("ram_base", ram.base), ("ram_size", ram.size),

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
+from targets.arm.code_pages import CODE_FLAG
+
 if TYPE_CHECKING:
     from targets.arm.system import System
 
 PAGE = 4096
-CODE_FLAG = 1  # of ram_flags: stores to the page are told, as it holds translated code (or is watched by us)
 _ALL_LINES = (1 << 64) - 1
 
 
@@ -23,6 +24,7 @@ class DirtyPages:
         self._system = system
         self._pages = system.ram.size // PAGE
         self._dirty: set[int] = set()
+        system.engine.watched = True
         self.protect_all()
         self._forget()
 
@@ -46,6 +48,7 @@ class DirtyPages:
 
     def stop(self) -> None:
         system = self._system
+        system.engine.watched = False
         ctypes.memset(system.flags.base, 0, self._pages)
         ctypes.memset(system.lines.base, 0, 8 * self._pages)
         first = system.ram.base // PAGE

@@ -65,6 +65,7 @@ def fetch_fault() -> Function:
 def translate() -> Function:
     """No code for env.pc yet.  Reached from an empty entry table and from links."""
     b = Builder("translate", kind="stencil")
+    b.leave_if(b.call("translate_here", type=I64).ne(0), "lookup")
     b.stenv(ENV.exit_reason, b.const(Exit.TRANSLATE, I32))
     b.goto("exit")
     return b.function

@@ -40,8 +40,11 @@ FP_FUNCTIONS = (
 FUNCTIONS += FP_FUNCTIONS + softfma.NAMES
 # C functions that native code may call: the vCPU's, for rare things, and those of the host's C library.
 HOST_FUNCTIONS = ("clock_gettime", "usleep")
+# Functions of the translator that native code may call, by jit/stitch.py's names; the first argument is its state.
+STITCHER_FUNCTIONS = {"stitch": "stitch", "drop": "stitch_drop"}
 CALLBACKS = (
     *HOST_FUNCTIONS,
+    *STITCHER_FUNCTIONS,
     "mmio_read",
     "mmio_write",
     "sysreg_read",
@@ -109,6 +112,8 @@ _ROWS = [
     ("xtlb", PTR, 1),
     ("code_base", PTR, 1),  # the code cache: where it runs, and where it is written
     ("code_written", PTR, 1),
+    ("stitcher", PTR, 1),  # the state of what puts blocks together here; null where Python has to
+    ("idle_stores", I64, 1),  # stores to pages that had code, and have none now
     ("link_place", I64, 1),  # the branch whose link is being run
     # a memory access on its slow path: result or value, and what the fault was
     ("scratch", I128, 4),

@@ -12,6 +12,7 @@ from jit.types import I1, I8, I16, I32, I64, I128, PTR, Type
 from targets.arm import gicv2, tlb
 from targets.arm import walk as w
 from targets.arm.access import ADDEND, ALIGNED, ATOMIC, PAGE_MASK, READ_TOO, TAG_READ, TAG_WRITE, UNPRIV, WRITE
+from targets.arm.code_pages import CODE_FLAG
 from targets.arm.env import ENV
 from targets.arm.state import address, cold, count, flag, get, guarded_callback, null, put, run, shl, shr
 from targets.arm.tlb import CODE, DEVICE_MEMORY, MMIO, PAGE_INFO, READ_ONLY, SLOW
@@ -25,8 +26,8 @@ MISALIGNED, CACHE = 1 << 13, 1 << 14
 IL = 1 << 25
 EC_DATA_ABORT = 0x24  # plus 1: from the same exception level
 ESR_CM, ESR_WNR = 1 << 8, 1 << 6
-RAM_CODE = 1  # in env.ram_flags
 ZVA_SIZE = 64
+IDLE_STORES = 64  # every so many slow stores to pages that had code once, one such page is let off
 
 
 def has(desc: Value, bit: int) -> Value:
@@ -114,7 +115,7 @@ def _fill(b: Builder, va: Value, desc: Value, at: Value, walked: Value) -> None:
 
     def in_ram() -> Sequence[Value]:
         where = b.ptradd(get(b, "ram_flags"), offset.lshr(12))
-        code = b.ld(where, I8).zext(I64) & RAM_CODE
+        code = b.ld(where, I8).zext(I64) & CODE_FLAG
         return b.ptradd(get(b, "ram_host"), offset), b.select(code.ne(0), b.const(CODE), b.const(0))
 
     def elsewhere() -> Sequence[Value]:
@@ -167,7 +168,7 @@ def data_page() -> Function:
 
 def _holds_code(b: Builder, page: Value) -> Value:
     number = (page - get(b, "ram_base")).lshr(12)
-    return (b.ld(b.ptradd(get(b, "ram_flags"), number), I8) & RAM_CODE).ne(0)
+    return (b.ld(b.ptradd(get(b, "ram_flags"), number), I8) & CODE_FLAG).ne(0)
 
 
 def _failed(b: Builder) -> Value:
@@ -333,12 +334,23 @@ def note_write() -> Function:
             # the lines that the store touches: it stays in one page
             low, high = offset.bits(6, 6), (offset + size - 1).bits(6, 6)
             touched = shl(b.const(-1), low) & shr(b.const(-1), 63 - high)
-            return (b.ld(b.ptradd(lines, number << 3), I64) & touched).ne(0)
+            now = b.ld(b.ptradd(lines, number << 3), I64)
+            idle = lambda: b.cond(now.eq(0), often, lambda: b.const(0, I1))  # noqa: E731
+            return b.cond((now & touched).ne(0), drop, idle)
 
         b.when(b.cond(address(b, lines).ne(0), marked, lambda: b.const(1, I1)), tell)
 
+    def drop() -> Value:
+        return b.call("drop_code", offset, size, type=I64).eq(0)
+
+    def often() -> Value:
+        # a page without code stays protected, as it may soon have code again; one that is stored to a lot does not
+        stores = get(b, "idle_stores") + 1
+        put(b, "idle_stores", stores)
+        return (stores & (IDLE_STORES - 1)).eq(0)
+
     def in_ram() -> None:
-        code = b.ld(b.ptradd(get(b, "ram_flags"), number), I8) & RAM_CODE
+        code = b.ld(b.ptradd(get(b, "ram_flags"), number), I8) & CODE_FLAG
         b.when(code.ne(0), look, likely=False)
 
     b.when(offset.ult(get(b, "ram_size")), in_ram, likely=True)

@@ -9,7 +9,7 @@ know all stores to its page; both make the others look (env.attn).  While one wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jit.ir import Builder, Function, Value
@@ -119,15 +119,19 @@ def apply_request() -> Function:
 
 
 # -- waiting for the others -------------------------------------------------------------------------------------------
-def _each_peer(b: Builder, step: object) -> None:
-    """Run `step` with the address of each other CPU's state."""
+def each_cpu(b: Builder, step: Callable[[Value], None]) -> None:
+    """Run `step` with the address of each CPU's state."""
 
     def one(k: Value) -> tuple[Value, Sequence[Value]]:
-        cpu = b.ld(b.ptradd(get(b, "shared"), (k << 3) + CPUS_AT), PTR)
-        b.when(address(b, cpu).ne(address(b, b.env())), lambda: step(cpu))  # type: ignore[operator]
+        step(b.ld(b.ptradd(get(b, "shared"), (k << 3) + CPUS_AT), PTR))
         return k.ult(get(b, "peers").zext(I64)), (k + 1,)
 
     b.loop((b.const(0),), one)
+
+
+def _each_peer(b: Builder, step: Callable[[Value], None]) -> None:
+    """The same, but this one."""
+    each_cpu(b, lambda cpu: b.when(address(b, cpu).ne(address(b, b.env())), lambda: step(cpu)))
 
 
 def await_peers() -> Function:

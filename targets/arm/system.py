@@ -15,10 +15,11 @@ from jit.codecache import CacheFull, CodeCache
 from jit.host import host_module
 from jit.ir import Function
 from jit.store import Store
-from targets.arm import access, debug_points, dispatch, exceptions, fp, gic, gicv2, icount, mmu, smp, timers
+from targets.arm import access, code_pages, debug_points, dispatch, exceptions, fp, gic, gicv2, icount, mmu, smp, timers
 from targets.arm.a64.frontend import A64Frontend
 from targets.arm.a64.lift import MODES
-from targets.arm.dirty import CODE_FLAG, DirtyPages
+from targets.arm.code_pages import CODE_FLAG, GUARD_FLAG
+from targets.arm.dirty import DirtyPages
 from targets.arm.env import CALLBACK_AT, SLOTS
 
 PAGE = 4096
@@ -55,7 +56,7 @@ class MainRam:
 def runtime_functions() -> list[Function]:
     """All runtime functions, in IR."""
     # the last one's watchpoints replace mmu's stand-ins
-    rooms = (dispatch, access, mmu, smp, exceptions, fp, gic, gicv2, timers, debug_points)
+    rooms = (dispatch, code_pages, access, mmu, smp, exceptions, fp, gic, gicv2, timers, debug_points)
     return list({f.name: f for room in rooms for f in room.functions()}.values())
 
 
@@ -148,12 +149,14 @@ class System:
             if len(self.cpus) == 1:
                 by.call("protect_page", number * PAGE)
                 return 0
+            flag.value |= GUARD_FLAG
             upto = self._guards[number] = by.call("request", smp.PROTECT, number * PAGE)
             by.call("catch_up")
             return upto
         upto = self._guards.get(number, 0)
         if upto and upto == waited:
             del self._guards[number]
+            flag.value &= ~GUARD_FLAG
             return 0
         return upto
 
@@ -178,7 +181,7 @@ class System:
         return page
 
     def _translate(self, by: Any, page: CodePage, offset: int, index: int) -> None:
-        """Translate, with stores to any part of the page being noticed meanwhile."""
+        """Translate, with stores to any part of the page being noticed meanwhile (as code_pages.translate_here)."""
         lines = ctypes.c_uint64.from_address(self.lines.base + index * 8)
         before, lines.value = lines.value, (1 << 64) - 1
         if len(self.cpus) > 1:
@@ -187,9 +190,9 @@ class System:
         lines.value = before | (2 << (end - 1 >> 6)) - (1 << (offset >> 6))
 
     def unprotect(self, index: int) -> None:
-        """The page has no translations left, or never had any.  The CPUs' TLBs find out at the next store."""
+        """The page has no translations, or never had any.  The CPUs' TLBs find out at the next store."""
         ctypes.c_uint64.from_address(self.lines.base + index * 8).value = 0
-        ctypes.c_uint8.from_address(self.flags.base + index).value &= ~CODE_FLAG
+        ctypes.c_uint8.from_address(self.flags.base + index).value = 0
 
     def written(self, address: int, size: int) -> None:
         """Physical memory was written behind the CPUs' back, or in a page that holds code."""
@@ -199,9 +202,12 @@ class System:
                 number, offset = divmod(address, PAGE)
                 length = min(end - address, PAGE - offset)
                 index = self._index(number)
-                if self.engine.has_code(number) and self.engine.invalidate(number, offset, length):
-                    if index is not None and not self.engine.has_code(number):
+                if not self.engine.has_code(number):
+                    if index is not None and ctypes.c_uint8.from_address(self.flags.base + index).value:
                         self.unprotect(index)
+                elif self.engine.invalidate(number, offset, length):
+                    if index is not None and not self.engine.has_code(number):
+                        ctypes.c_uint64.from_address(self.lines.base + index * 8).value = 0  # as code_pages.drop_code
                     for cpu in self.cpus:
                         cpu.attend()
                 if self.dirty is not None and index is not None:

@@ -6,9 +6,10 @@ import inspect
 
 import pytest
 
+from jit import stitch
 from jit.ir import walk
 from targets.arm.cpu import SIGNATURES, ArmCpu
-from targets.arm.env import HOST_FUNCTIONS
+from targets.arm.env import HOST_FUNCTIONS, STITCHER_FUNCTIONS
 from targets.arm.system import runtime_functions
 
 CALLS = [(f.name, v) for f in runtime_functions() for v in walk(f.body) if v.op == "callback"]
@@ -20,6 +21,10 @@ def test_arguments(function: str, call: object) -> None:
     if name in HOST_FUNCTIONS:
         return
     count = len(call.args)  # type: ignore[attr-defined]
+    if name in STITCHER_FUNCTIONS:
+        (callee,) = (f for f in stitch.functions(False) if f.name == STITCHER_FUNCTIONS[name])
+        assert len(callee.arg_types) + 1 == count  # its state comes first
+        return
     assert len(SIGNATURES[name]) - 1 == count, f"{function} calls {name} with {count} arguments"
     assert len(inspect.signature(getattr(ArmCpu, f"_on_{name}")).parameters) - 1 == count
 

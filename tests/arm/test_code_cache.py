@@ -9,6 +9,8 @@ from functools import cache
 import pytest
 
 from jit import baseline, templates
+from targets.arm.code_pages import CODE_FLAG
+from targets.arm.slow_access import IDLE_STORES
 from targets.arm.system import PAGE
 from tests.arm.cpu_rig import HVC, ISB, RAM_BASE, RET, Board, add, branch, movz
 
@@ -112,15 +114,21 @@ def test_stores_beside_code_stay_native_and_a_page_without_code_is_free_again() 
     # x0 = address; store there, count down x1
     loop = [0xF900_0001, 0xF100_0421, 0x5400_0001 | (-2 & 0x7FFFF) << 5, HVC]
     board.put(CODE, loop)
-    times = board.cpu.call_times["code_write"]
+    told, stats = board.cpu.call_times["code_write"], board.system.engine.stats
     assert board.run(CODE, CODE + 0x200, 1000) == CODE + 0x200  # same page, another line
-    assert times.count == 0
-    board.put(CODE + 0x100, [add(0, 0, 1), HVC])
-    assert board.run(CODE + 0x100, 1) == 2
-    assert board.run(CODE, CODE + 0x100, 5) == CODE + 0x100  # over code, five times
-    assert times.count == 1  # that dropped the whole page, the loop came back and left its own line only
-    board.run(CODE, RAM_BASE + 0x10_0000, 3)
-    assert times.count == 1
+    assert stats.invalidated == told.count == 0
+    other = CODE + 4 * PAGE
+    board.put(other, [add(0, 0, 1), HVC])
+    assert board.run(other, 1) == 2
+    flag = ctypes.c_uint8.from_address(board.system.flags.base + (other - RAM_BASE) // PAGE)
+    assert board.run(CODE, other, IDLE_STORES) == other  # over code, and more than once
+    assert (stats.invalidated, told.count, flag.value) == (1, 0, CODE_FLAG)  # it may soon have code again
+    assert board.run(CODE, other, IDLE_STORES) == other
+    assert (told.count, flag.value) == (1, 0)
+    board.run(CODE, other, 10 * IDLE_STORES)
+    assert (stats.invalidated, told.count) == (1, 1)
+    board.put(other, [add(0, 0, 2), HVC])
+    assert board.run(other, 1) == 3 and flag.value == CODE_FLAG
 
 
 def test_links_become_direct_jumps_by_one_store_into_an_aligned_word() -> None:

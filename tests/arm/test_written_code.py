@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from tests.arm.cpu_rig import HVC, ISB, NOP, RET, Board, branch
+from targets.arm.exits import Exit
+from tests.arm.cpu_rig import HVC, ISB, NOP, RET, Board, branch, movz
 from tests.arm.differential import FEATURES
 
 PAGE, RAM_SIZE = 4096, 1 << 20
@@ -187,3 +188,24 @@ def test_one_cpu_writes_what_another_runs(target: int) -> None:
     for t in threads:
         t.join(120)
     assert results == {0: rounds + 1, 1: 0}
+
+
+def test_known_words_need_no_python() -> None:
+    """Code that is written, run, and written again: once its words are known, native code does it all."""
+    b = Board("baseline", ram_base=0, ram_size=RAM_SIZE)
+    # x0 = code: x1 times, mov x3, #1 and #2 in turn are stored there and run
+    rounds = [
+        0xB900_0004, DSB, IC_IVAU - 2, DSB, ISB, 0xD63F_0000,  # str w4, [x0]; ...; blr x0
+        0x8B03_00C6, 0x4A05_0084,  # add x6, x6, x3; eor w4, w4, w5
+        0xF100_0421, 0x5400_0001 | (-9 & 0x7FFFF) << 5,  # subs x1, x1, #1; b.ne
+        0xAA06_03E0, HVC,  # mov x0, x6
+    ]  # fmt: skip
+    b.put(PROGRAM, rounds)
+    b.put(CODE, [movz(3, 1), RET])
+    arguments = (CODE, 1000, 0, 0, movz(3, 1), movz(3, 1) ^ movz(3, 2))
+    assert b.run(PROGRAM, *arguments) == 1500
+    exits, told = b.cpu.exits[Exit.TRANSLATE], b.cpu.call_times["code_write"].count
+    assert exits < 20 and told == 0
+    assert b.run(PROGRAM, *arguments) == 1500
+    assert (b.cpu.exits[Exit.TRANSLATE], b.cpu.call_times["code_write"].count) == (exits, told)
+    assert b.system.engine.stats.invalidated >= 1999
