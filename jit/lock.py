@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Callable
+
+PAUSE = 20e-6  # s: who has the word may have been interrupted by the host, and needs a CPU
 
 
 class Lock:
@@ -21,8 +23,12 @@ class Lock:
     def __enter__(self) -> Lock:
         self._threads.acquire()
         if not self._depth:
-            while not self._take():
-                os.sched_yield()  # without Python's lock meanwhile
+            try:
+                while not self._take():
+                    time.sleep(PAUSE)
+            except BaseException:  # a signal's
+                self._threads.release()
+                raise
         self._depth += 1
         return self
 
