@@ -77,7 +77,11 @@ DefaultDeviceTimeoutSec=1h
 END
 apt-get clean
 rm -f /var/lib/apt/lists/*_*
-test -e /initrd.img || update-initramfs -c -k all
+unset INITRD
+version=$(ls /lib/modules)
+test -e /boot/initrd.img-$version || update-initramfs -c -k $version
+ln -sf boot/vmlinuz-$version /vmlinuz
+ln -sf boot/initrd.img-$version /initrd.img  # the kernel's package makes no link to what is not there yet
 """
 
 # $1: the target folder, $2: mirror, $3: the image, $4: its size, $5: the script to run at the end.
