@@ -247,11 +247,32 @@ probe:
         bl      probe
 .endm
 
+// One access to an address, or a jump there.  They lose x9 and x20.
+.macro  READ    title, address:vararg
+        LI      x20, \address
+        TRY     "\title", "ldr x9, [x20]"
+.endm
+.macro  READ0   title, address:vararg
+        LI      x20, \address
+        TRY0    "\title EL0", "ldr x9, [x20]"
+.endm
+.macro  RUN     title, address:vararg
+        LI      x20, \address
+        TRY     "\title run", "blr x20"
+.endm
+
         .ltorg                                  // programs follow, and a literal must stay in reach
 
         .data
         .balign 8
 pool_next:      .quad pool
+
+        .bss
+        .balign 8
+        // for TTBR0, for TTBR1, and one that maps nothing
+low:    .skip   SPACE_SIZE
+high:   .skip   SPACE_SIZE
+none:   .skip   SPACE_SIZE
 
         .section .arena, "aw", %nobits
         .balign 0x10000

@@ -119,8 +119,6 @@ rendezvous:
         .balign 64
 job:    .skip   64                              // generation, function, how many have done it
 arrived: .skip  64
-low:    .skip   SPACE_SIZE
-none:   .skip   SPACE_SIZE
         .balign 16
 stacks: .skip   1024 * CPUS
 

@@ -95,6 +95,10 @@ class Chardev:
     ) -> None:
         self._front = FrontEnd(receive, can_receive, on_break, on_open)
         self._watch_input()
+        self._attached()
+
+    def _attached(self) -> None:
+        """There is a front end now."""
 
     def accept_input(self) -> None:
         """The front end has room again. Delivery happens in the I/O thread, so a device is never re-entered."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from xemu.chardev.base import CanReceive, CharBackend, Chardev, FrontEnd, OnBreak, OnOpen, Receive
+from xemu.chardev.base import CharBackend, Chardev, FrontEnd
 from xemu.chardev.loop import IoLoop
 
 DEFAULT_ESCAPE = 0x01  # Ctrl-A
@@ -27,14 +27,7 @@ class MuxPort(Chardev):
     def write(self, data: bytes) -> None:
         self.mux.write_from(data)
 
-    def connect(
-        self,
-        receive: Receive,
-        can_receive: CanReceive,
-        on_break: OnBreak | None = None,
-        on_open: OnOpen | None = None,
-    ) -> None:
-        super().connect(receive, can_receive, on_break, on_open)
+    def _attached(self) -> None:
         self.mux.attach()
 
     def accept_input(self) -> None:

@@ -4,7 +4,7 @@ import os
 import select
 import tty
 
-from xemu.chardev.base import CanReceive, Chardev, OnBreak, OnOpen, Receive
+from xemu.chardev.base import Chardev
 from xemu.chardev.loop import IoLoop
 from xemu.errors import UserError
 
@@ -40,14 +40,7 @@ class PtyChardev(Chardev):
         if not self._closed and self._connected():
             self._write_fd(self._fd, data)
 
-    def connect(
-        self,
-        receive: Receive,
-        can_receive: CanReceive,
-        on_break: OnBreak | None = None,
-        on_open: OnOpen | None = None,
-    ) -> None:
-        super().connect(receive, can_receive, on_break, on_open)
+    def _attached(self) -> None:
         self._loop.call(self._await_peer)
 
     def close(self) -> None:

@@ -287,17 +287,12 @@ def _devices(
     line: CommandLine, chardevs: dict[str, ChardevSpec], disks: dict[str, DiskSpec], disk_users: dict[str, str]
 ) -> tuple[DeviceSpec, ...]:
     objects = _objects(line)
+    kinds = {name: device.properties for name, device in DEVICES.items()}
     found: list[DeviceSpec] = []
     ids: set[str] = set()
     buses = SerialBuses()
     for text in line.each("device"):
-        options = parse_keyval("-device", text, implied="driver")
-        kind = options.pop("driver", "")
-        if kind not in DEVICES:
-            hint = did_you_mean(kind, DEVICES, f"there are {listed(DEVICES)}")
-            raise UserError(f"-device {kind}: no such device{hint}")
-        for key, value in options.items():
-            check_property(f"-device {kind}", key, value, DEVICES[kind].properties)
+        kind, options = _of_kind("device", text, "driver", kinds)
         if "rng" in options and options["rng"] not in objects:
             hint = did_you_mean(options["rng"], objects, f"add -object rng-random,id={options['rng']}")
             raise UserError(f"-device {text}: there is no object with id '{options['rng']}'{hint}")
@@ -335,16 +330,22 @@ def _shared_disks(disks: dict[str, DiskSpec], devices: tuple[DeviceSpec, ...]) -
     return tuple(dataclasses.replace(disk, share_writes=disk.name in shared) for disk in disks.values())
 
 
+def _of_kind(option: str, text: str, implied: str, kinds: dict[str, dict[str, Property]]) -> tuple[str, dict[str, str]]:
+    """`KIND,key=value,...` of one of `kinds`, with properties that it has."""
+    options = parse_keyval(f"-{option}", text, implied=implied)
+    kind = options.pop(implied, "")
+    if kind not in kinds:
+        hint = did_you_mean(kind, kinds, f"there are {listed(kinds)}")
+        raise UserError(f"-{option} {kind}: no such {option}{hint}")
+    for key, value in options.items():
+        check_property(f"-{option} {kind}", key, value, kinds[kind])
+    return kind, options
+
+
 def _objects(line: CommandLine) -> set[str]:
     found: set[str] = set()
     for text in line.each("object"):
-        options = parse_keyval("-object", text, implied="kind")
-        kind = options.pop("kind", "")
-        if kind not in OBJECTS:
-            hint = did_you_mean(kind, OBJECTS, f"there are {listed(OBJECTS)}")
-            raise UserError(f"-object {kind}: no such object{hint}")
-        for key, value in options.items():
-            check_property(f"-object {kind}", key, value, OBJECTS[kind])
+        _, options = _of_kind("object", text, "kind", OBJECTS)
         if not options.get("id"):
             raise UserError(f"-object {text}: it needs an id=")
         found.add(options["id"])

@@ -138,11 +138,7 @@ class _DmaRegister:
             _complain(f"write of {size} bytes at byte {offset} of the DMA address")
 
 
-class FwCfgMmio:
-    """The registers."""
-
-    DATA, SELECTOR, DMA = 0x00, 0x08, 0x10
-
+class _Registers:
     def __init__(self, fw_cfg: FwCfg) -> None:
         self._fw_cfg = fw_cfg
         self._dma = _DmaRegister(fw_cfg)
@@ -150,6 +146,12 @@ class FwCfgMmio:
     def reset(self) -> None:
         self._fw_cfg.reset()
         self._dma.reset()
+
+
+class FwCfgMmio(_Registers):
+    """The registers."""
+
+    DATA, SELECTOR, DMA = 0x00, 0x08, 0x10
 
     def read(self, offset: int, size: int) -> int:
         if offset == self.DATA:
@@ -166,18 +168,10 @@ class FwCfgMmio:
             _complain(f"write of {size} bytes at offset {offset:#x}")
 
 
-class FwCfgPorts:
+class FwCfgPorts(_Registers):
     """The same at a PC's ports, from 0x510: selector, of which the upper byte is the data, and the DMA address."""
 
     SELECTOR, DATA, DMA = 0, 1, 4
-
-    def __init__(self, fw_cfg: FwCfg) -> None:
-        self._fw_cfg = fw_cfg
-        self._dma = _DmaRegister(fw_cfg)
-
-    def reset(self) -> None:
-        self._fw_cfg.reset()
-        self._dma.reset()
 
     def read(self, offset: int, size: int) -> int:
         if offset >= self.DMA:

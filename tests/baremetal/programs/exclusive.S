@@ -157,8 +157,3 @@ loops:
         ldr     x30, [sp], #16
         ret
         .ltorg
-
-        .bss
-        .balign 8
-low:    .skip   SPACE_SIZE
-none:   .skip   SPACE_SIZE

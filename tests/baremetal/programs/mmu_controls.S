@@ -11,19 +11,6 @@
         FLUSH_TLB
 .endm
 
-.macro  READ    title, address:vararg
-        LI      x20, \address
-        TRY     "\title", "ldr x9, [x20]"
-.endm
-.macro  READ0   title, address:vararg
-        LI      x20, \address
-        TRY0    "\title EL0", "ldr x9, [x20]"
-.endm
-.macro  RUN     title, address:vararg
-        LI      x20, \address
-        TRY     "\title run", "blr x20"
-.endm
-
 main:
         str     x30, [sp, #-16]!
         LI      x9, TEST_PA
@@ -205,5 +192,3 @@ here:   adr     x23, .
         .balign 16
 remembered: .skip 32
 remember_next: .skip 8
-low:    .skip   SPACE_SIZE
-high:   .skip   SPACE_SIZE

@@ -131,8 +131,3 @@ roots:
         ldr     x30, [sp], #16
         ret
         .ltorg
-
-        .bss
-        .balign 8
-low:    .skip   SPACE_SIZE
-high:   .skip   SPACE_SIZE

@@ -137,5 +137,3 @@ entry_and_return:
         .bss
         .balign 8
 pan_seen: .skip 8
-low:    .skip   SPACE_SIZE
-none:   .skip   SPACE_SIZE

@@ -113,8 +113,3 @@ tables:
         ldr     x30, [sp], #16
         ret
         .ltorg
-
-        .bss
-        .balign 8
-low:    .skip   SPACE_SIZE
-none:   .skip   SPACE_SIZE

@@ -4,19 +4,6 @@
 
         .set    BASE,   TCR_GRANULE | TCR_IPS_40
 
-.macro  READ    title, address:vararg
-        LI      x20, \address
-        TRY     "\title", "ldr x9, [x20]"
-.endm
-.macro  READ0   title, address:vararg
-        LI      x20, \address
-        TRY0    "\title EL0", "ldr x9, [x20]"
-.endm
-.macro  RUN     title, address:vararg
-        LI      x20, \address
-        TRY     "\title run", "blr x20"
-.endm
-
 // Both halves of one size: the program is mapped low; the test page is the last one of the low half and the first of the
 // high one, so that a neighbour beyond the range differs in one bit.
 .macro  SIZE    size
@@ -70,8 +57,3 @@ main:
         ldr     x30, [sp], #16
         ret
         .ltorg
-
-        .bss
-        .balign 8
-low:    .skip   SPACE_SIZE
-high:   .skip   SPACE_SIZE

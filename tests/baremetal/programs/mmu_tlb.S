@@ -345,6 +345,4 @@ contiguous:
 
         .bss
         .balign 8
-low:    .skip   SPACE_SIZE
 other:  .skip   SPACE_SIZE
-high:   .skip   SPACE_SIZE
