@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import subprocess
 from pathlib import Path
@@ -36,7 +35,7 @@ def guest_ramdisk(files: arm64_host.Files) -> bytes:
     entries += [cpio.character_device("dev/console", 5, 1), cpio.file("bin/busybox", files.busybox, executable=True)]
     entries += [cpio.file(f"{name}.ko", data) for name, data in files.modules.items()]
     entries += [cpio.file("init", GUEST_INIT.encode(), executable=True)]
-    return gzip.compress(cpio.archive(entries), compresslevel=1, mtime=0)
+    return cpio.archive(entries)
 
 
 def bare_guest(folder: Path) -> bytes:
