@@ -13,7 +13,8 @@ import random
 import signal
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from targets.arm.a64.row import Row
@@ -74,11 +75,25 @@ def random_v(rng: random.Random) -> int:
     return sum(random_float(rng, bits) << k for k in range(0, 128, bits))
 
 
+@cache
+def _pool(make: Callable[[random.Random], int]) -> list[int]:
+    rng = random.Random(make.__name__)
+    return [make(rng) for _ in range(10_000)]
+
+
+def _some(rng: random.Random, make: Callable[[random.Random], int], count: int) -> list[int]:
+    """Random values, most of which are taken from a pool: making them takes longer than running the instruction."""
+    values = rng.choices(_pool(make), k=count)
+    for k in range(rng.randrange(4), count, 4):
+        values[k] = make(rng)
+    return values
+
+
 def random_state(rng: random.Random) -> State:
     s = State()
-    s.x = [random_x(rng) for _ in range(31)]
+    s.x = _some(rng, random_x, 31)
     s.sp = DATA + DATA_SIZE // 2 + rng.randrange(-64, 64) * 16
-    s.v = [random_v(rng) for _ in range(32)]
+    s.v = _some(rng, random_v, 32)
     s.nzcv = rng.randrange(16)
     s.fpcr = rng.choice((0, 0, 0, rng.randrange(4) << 22, rng.randrange(32) << 22))
     s.fpsr = rng.choice((0, 0, 0x9F, 1 << 27, rng.getrandbits(5)))

@@ -251,6 +251,8 @@ class Native:
                 fn = c_slow(lambda _env, va, desc, kind=name: self.flat.slow(kind, va, desc))
                 self._callbacks.append(fn)
                 self.slots[SLOTS[name]] = ctypes.cast(fn, ctypes.c_void_p).value or 0
+        self.slots_at, end = min(SLOTS.values()), max(SLOTS.values()) + 8
+        self.slots_bytes = b"".join(self.slots.get(at, 0).to_bytes(8, "little") for at in range(self.slots_at, end, 8))
         self.enter = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(self.at["enter"])
 
     def _write(self, offset: int, piece: Piece, values: dict[str, int]) -> int:
@@ -273,8 +275,7 @@ class Native:
     def run(self, words: list[int], s: State) -> State:
         f = self.flat
         f.load_state(s, words)
-        for slot, address in self.slots.items():
-            f.poke(slot, address)
+        ctypes.memmove(f.env + self.slots_at, self.slots_bytes, len(self.slots_bytes))
         f.poke(ENV.exit_reason, 99, 4)
         placed: list[tuple[Piece, dict[str, int]]] = []
         pc, stop = s.pc, "done"
@@ -339,6 +340,38 @@ def _enter_function() -> Function:
     return b.function
 
 
+class _UnicornRegisters:
+    """Many registers in one call: one by one they take longer than all the rest of a case."""
+
+    def __init__(self, uc: Any, narrow: list[int], wide: list[int]) -> None:
+        """narrow, wide: numbers of registers of 64 and 128 bits, in the order of their values."""
+        from unicorn.unicorn_py3.unicorn import uclib
+
+        self._lib, self._uc = uclib, uc
+        self._narrow, self._wide = struct.Struct(f"<{len(narrow)}Q"), len(wide)
+        numbers = [*narrow, *wide]
+        self._values = (ctypes.c_uint8 * (self._narrow.size + 16 * len(wide)))()
+        at = ctypes.addressof(self._values)
+        places = [at + 8 * k for k in range(len(narrow))] + [at + self._narrow.size + 16 * k for k in range(len(wide))]
+        self._numbers = (ctypes.c_int * len(numbers))(*numbers)
+        self._places = (ctypes.c_void_p * len(numbers))(*places)
+
+    def _all(self, do: Any) -> None:
+        status = do(self._uc._uch, self._numbers, self._places, len(self._numbers))
+        assert status == 0, f"Unicorn: error {status}"
+
+    def write(self, narrow: list[int], wide: list[int]) -> None:
+        self._narrow.pack_into(self._values, 0, *narrow)
+        self._values[self._narrow.size :] = b"".join(v.to_bytes(16, "little") for v in wide)
+        self._all(self._lib.uc_reg_write_batch)
+
+    def read(self) -> tuple[tuple[int, ...], list[int]]:
+        self._all(self._lib.uc_reg_read_batch)
+        data = bytes(self._values)
+        wide = [int.from_bytes(data[k : k + 16], "little") for k in range(self._narrow.size, len(data), 16)]
+        return self._narrow.unpack_from(data), wide
+
+
 class Oracle:
     """Unicorn, on the same memory map."""
 
@@ -353,9 +386,10 @@ class Oracle:
         self.uc.mem_map(DATA, DATA_SIZE)
         self.uc.reg_write(c.UC_ARM64_REG_CPACR_EL1, 3 << 20)
         self.uc.hook_add(u.UC_HOOK_INTR, self._interrupt)
-        self.x = [getattr(c, f"UC_ARM64_REG_X{k}") for k in range(31)]
-        self.v = [getattr(c, f"UC_ARM64_REG_V{k}") for k in range(32)]
-        self.extra = [c.UC_ARM64_REG_SP, c.UC_ARM64_REG_NZCV, c.UC_ARM64_REG_FPCR, c.UC_ARM64_REG_FPSR]
+        x = [getattr(c, f"UC_ARM64_REG_X{k}") for k in range(31)]
+        v = [getattr(c, f"UC_ARM64_REG_V{k}") for k in range(32)]
+        extra = [c.UC_ARM64_REG_SP, c.UC_ARM64_REG_NZCV, c.UC_ARM64_REG_FPCR, c.UC_ARM64_REG_FPSR]
+        self._registers = _UnicornRegisters(self.uc, [*x, *extra], v)
         self.interrupted = False
 
     def _interrupt(self, uc: Any, number: int, _user: Any) -> None:
@@ -367,12 +401,7 @@ class Oracle:
         uc.ctl_flush_tb()
         uc.mem_write(CODE, code_page(s, words))
         uc.mem_write(DATA, s.memory)
-        for reg, value in zip(self.x, s.x, strict=True):
-            uc.reg_write(reg, value)
-        for reg, value in zip(self.v, s.v, strict=True):
-            uc.reg_write(reg, value)
-        for reg, value in zip(self.extra, (s.sp, s.nzcv << 28, s.fpcr, s.fpsr), strict=True):
-            uc.reg_write(reg, value)
+        self._registers.write([*s.x, s.sp, s.nzcv << 28, s.fpcr, s.fpsr], s.v)
         self.interrupted = False
         outcome = "ok"
         try:
@@ -381,11 +410,10 @@ class Oracle:
             outcome = "ok" if e.errno == self.u.UC_ERR_FETCH_UNMAPPED else "fault"  # a branch has been taken by then
         if self.interrupted:
             outcome = "ok" if uc.reg_read(c.UC_ARM64_REG_PC) & 3 else "fault"  # and so has one to a misaligned address
-        sp, nzcv, fpcr, fpsr = (uc.reg_read(r) for r in self.extra)
+        (*x, sp, nzcv, fpcr, fpsr), v = self._registers.read()
         pc = uc.reg_read(c.UC_ARM64_REG_PC) if outcome == "ok" else s.pc
         return State(
-            [uc.reg_read(r) for r in self.x], sp, [uc.reg_read(r) for r in self.v], (nzcv >> 28) & 15, fpcr, fpsr, pc,
-            bytes(uc.mem_read(DATA, DATA_SIZE)), outcome,
+            x, sp, v, (nzcv >> 28) & 15, fpcr, fpsr, pc, bytes(uc.mem_read(DATA, DATA_SIZE)), outcome,
         )  # fmt: skip
 
 
