@@ -56,9 +56,9 @@ class WordStore:
 
     def save(self, share: float) -> None:
         """Have the store keep the words, if more than this share of them is new."""
+        if self._templates.forgotten:
+            return  # the guest makes up code without end: what the store has is as good
         new = self._templates.count - self._saved
-        if new < 0:  # all were forgotten
-            new = self._templates.count
         if new <= self._templates.count * share:
             return
         with self._lock:

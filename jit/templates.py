@@ -95,6 +95,7 @@ class Templates:
         self.words, self.index = self._entries.base, self._index.base
         self.mask = INDEX_SIZE - 1
         self.count = 0  # of words; entries are numbered from 1
+        self.forgotten = 0  # how often there was no room for more
         self._fixes: dict[int, tuple[tuple[Fix, ...], int]] = {}  # where fixes are, by identity: a stencil's are shared
         self._fixed = set[int]()  # templates that are of no use in another run, and entries that have such
         self._with_fixed = set[int]()
@@ -174,6 +175,7 @@ class Templates:
         for known in (self._fixes, self._fixed, self._with_fixed):
             known.clear()
         self.count = 0
+        self.forgotten += 1
 
     # -- for another run ----------------------------------------------------------------------------------------------
     def dump(self) -> bytes:

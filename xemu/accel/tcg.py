@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import targets.arm
+from jit.host_memory import return_freed_memory
 from targets.arm import smp
 from targets.arm.cpu import ArmCpu
 from targets.arm.dirty import DirtyPages
@@ -86,6 +87,7 @@ class TcgAccelerator:
         self.engine, self.code_cache, self._clock = engine, code_cache, clock
         # a vCPU that comes back from native code waits this long for a Python thread that is busy; the default is 5 ms
         sys.setswitchinterval(SWITCH_INTERVAL)
+        return_freed_memory()
         self._machine: Machine | None = None
         self._system: System | None = None
         self._gic: ConnectedGic | None = None
