@@ -86,10 +86,17 @@ BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in opt
 
 # Options of QEMU's that a user may well type and that have no near relative here: "did you mean" would mislead.
 _ONLY_QEMU = """
-    hda hdb hdc hdd cdrom sda netdev gdb s S qmp mon virtfs fsdev loadvm incoming daemonize
+    sd mtdblock netdev gdb s S qmp mon virtfs fsdev loadvm incoming daemonize
     pidfile vnc spice usb usbdevice audiodev semihosting semihosting-config numa plugin trace sandbox boot
-    no-shutdown watchdog tpmdev smbios pflash readconfig writeconfig singlestep
+    no-shutdown watchdog tpmdev smbios readconfig writeconfig singlestep
 """.split()  # noqa: SIM905
+
+# ... and those for which something else does the same.
+_INSTEAD = {
+    **{name: "-drive file=FILE,format=raw,if=virtio" for name in ("hda", "hdb", "hdc", "hdd")},
+    "cdrom": "-drive file=FILE,format=raw,if=virtio,readonly=on",
+    "pflash": "-drive file=FILE,format=raw,if=pflash",
+}
 
 
 @dataclass
@@ -134,5 +141,7 @@ def _find(word: str) -> Option:
         return BY_NAME[name]
     if name in _ONLY_QEMU:
         raise UserError(f"{word}: xemu does not have this option of QEMU's; 'xemu -h' lists what there is")
+    if name in _INSTEAD:
+        raise UserError(f"{word}: xemu does not have this option of QEMU's; use {_INSTEAD[name]}")
     known = [f"-{known}" for known in BY_NAME]
     raise UserError(f"{word}: unknown option{did_you_mean(f'-{name}', known, 'xemu -h lists them')}")
