@@ -19,7 +19,7 @@ start:
     sti
 1:  pause
     test %r15d, %r15d
-    jnz 1b
+    jg 1b                           # below zero where one more came at once
     mov $2000, %ecx                 # no more of them
 2:  pause
     dec %ecx
