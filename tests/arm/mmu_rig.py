@@ -13,7 +13,7 @@ from jit.evaluate import Evaluator
 from jit.ir import Function
 from jit.piece import fill
 from jit.stencil import compile_functions
-from targets.arm import gic, gicv2, mmu, timers
+from targets.arm import code_pages, gic, gicv2, mmu, timers
 from targets.arm.access import WRITE
 from targets.arm.env import CALLBACK_AT, ENV
 
@@ -35,7 +35,7 @@ TCR_48 = 16 | 16 << 16 | 2 << 30  # 4 KiB granule, 48 bits in both halves, 32-bi
 
 @lru_cache(maxsize=1)
 def runtime() -> dict[str, Function]:
-    rooms = (mmu, gic, gicv2, timers)  # the last ones for a GICv2's registers, which are not there
+    rooms = (code_pages, mmu, gic, gicv2, timers)  # the last ones for a GICv2's registers, which are not there
     return {f.name: f for room in rooms for f in room.functions()}
 
 
