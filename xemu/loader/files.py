@@ -1,6 +1,7 @@
 """Reading the user's files and unpacking them, within limits."""
 
 import bz2
+import importlib
 import lzma
 import os
 import stat
@@ -70,7 +71,7 @@ class _Zlib:
 
 def _zstd() -> Any:
     try:
-        import zstandard  # pyright: ignore[reportMissingImports]
+        zstandard: Any = importlib.import_module("zstandard")  # optional: its types may not be there to check
     except ImportError:
         raise UserError("zstd needs the Python package 'zstandard': pip install zstandard") from None
     return zstandard.ZstdDecompressor().decompressobj()
