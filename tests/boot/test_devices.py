@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pexpect
@@ -129,9 +130,9 @@ def test_console_ports_and_fw_cfg(guest: Guest, modules: dict[str, bytes], tmp_p
     child = pexpect.spawn(command[0], command[1:], timeout=LIMIT, encoding="utf-8", echo=False)
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(LIMIT)
-        while not Path(agent).exists():
+        while client.connect_ex(agent):  # there is a moment between the socket's name and its listening
             assert child.isalive()
-        client.connect(agent)
+            time.sleep(0.01)
         child.expect_exact("from the host")
         child.expect_exact("names: org.test.agent")
         seen = b""
