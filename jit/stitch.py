@@ -94,7 +94,7 @@ def _put(b: Builder, name: str, value: Value | int) -> None:
     b.stenv(STATE[name].offset, b.coerce(value, I64))
 
 
-def _field(b: Builder, layout: Layout, record: Value, name: str) -> Value:
+def load_field(b: Builder, layout: Layout, record: Value, name: str) -> Value:
     """A field of a record: a pointer, or a number zero-extended to i64."""
     f = layout[name]
     found = b.ld(b.ptradd(record, f.offset), f.type)
@@ -130,10 +130,10 @@ def _count(b: Builder, name: str, more: Value | int) -> None:
     b.st(at, b.ld(at, I64) + more)
 
 
-def _live(b: Builder, table: Value) -> Value:
-    """Where it is noted that an entry table has entries."""
-    number = b.op("ptrtoint", table, type=I64) - b.op("ptrtoint", _get(b, "tables"), type=I64)
-    return b.ptradd(_get(b, "live"), number.lshr(12))
+def live_at(b: Builder, state: Value, table: Value) -> Value:
+    """Where it is noted that an entry table has entries.  state: the stitcher's."""
+    number = b.op("ptrtoint", table, type=I64) - b.op("ptrtoint", load_field(b, STATE, state, "tables"), type=I64)
+    return b.ptradd(load_field(b, STATE, state, "live"), number.lshr(12))
 
 
 def _table(b: Builder, offset: Value) -> Value:
@@ -194,7 +194,7 @@ def scan_word() -> Function:
         displacement = b.ld(b.ptradd(entry, ENTRY.displacement), I32).sext(I64)
         target = offset + displacement
         near = displacement.ne(NO_TARGET) & target.ult(PAGE)
-        template = b.select(near, _field(b, ENTRY, entry, "near"), _field(b, ENTRY, entry, "far"))
+        template = b.select(near, load_field(b, ENTRY, entry, "near"), load_field(b, ENTRY, entry, "far"))
         loops = near & displacement.sle(0) & _get(b, "chained").ne(0)
 
         def take() -> Value:
@@ -203,12 +203,12 @@ def scan_word() -> Function:
             none = b.const(NO_TARGET)
             stop = b.ld(b.ptradd(_get(b, "stops"), offset << 1), PTR)
             b.when(_some(b, stop), lambda: b.call("stitch_add", stop, offset, none), likely=False)
-            insert = b.ldenv((_field(b, ENTRY, entry, "insert") << 3) + STATE.inserts, PTR)
+            insert = b.ldenv((load_field(b, ENTRY, entry, "insert") << 3) + STATE.inserts, PTR)
             b.when(_some(b, insert), lambda: b.call("stitch_add", insert, offset, none), likely=False)
             b.when(loops, lambda: b.call("stitch_add", _get(b, "poll"), offset, none))
             b.call("stitch_add", template, offset, b.select(near, target, none))
             _put(b, "count", count + 1)
-            return b.select(_field(b, ENTRY, entry, "ends").ule(ENDS["branch"]), b.const(1), b.const(2))
+            return b.select(load_field(b, ENTRY, entry, "ends").ule(ENDS["branch"]), b.const(1), b.const(2))
 
         return b.cond(_some(b, template), take, lambda: b.const(0), likely=True)
 
@@ -241,7 +241,7 @@ def place() -> Function:
     """stitch_place(part, place) -> the place behind it."""
     b = Builder("stitch_place", ret=I64, args=(I64, I64))
     part = _part(b, b.args[0])
-    end = b.args[1] + _field(b, TEMPLATE, _field(b, PART, part, "template"), "size")
+    end = b.args[1] + load_field(b, TEMPLATE, load_field(b, PART, part, "template"), "size")
     _set(b, "place", part, b.args[1])
     _set(b, "back", part, end)
     b.ret(end)
@@ -285,12 +285,12 @@ def aim() -> Function:
     """stitch_aim(part, place) -> place, or the one behind a link that the part's branch needs."""
     b = Builder("stitch_aim", ret=I64, args=(I64, I64))
     part, at = _part(b, b.args[0]), b.args[1]
-    target, first = _field(b, PART, part, "target"), _get(b, "offset")
+    target, first = load_field(b, PART, part, "target"), _get(b, "offset")
     index, chained = (target - first).lshr(2), _get(b, "chained").ne(0)
 
     def inside() -> Value:
         start = b.ldenv((index << 3) + STATE.first, I64)
-        _set(b, "taken", part, _field(b, PART, _part(b, start), "place"))
+        _set(b, "taken", part, load_field(b, PART, _part(b, start), "place"))
         return at
 
     def outside() -> Value:
@@ -298,8 +298,8 @@ def aim() -> Function:
 
         def link() -> Value:
             # a displacement in two words can't change in one store; the link's own can
-            field = b.ld(b.ptradd(_field(b, PART, part, "template"), TEMPLATE.taken), I32).sext(I64)
-            field_at = _field(b, PART, part, "place") + field
+            field = b.ld(b.ptradd(load_field(b, PART, part, "template"), TEMPLATE.taken), I32).sext(I64)
+            field_at = load_field(b, PART, part, "place") + field
             whole = field.sge(0) & (field_at & (WORD - 1)).ule(WORD - 4)
             aligned = (at + (WORD - 1)) & -WORD
             _set(b, "taken", part, aligned)
@@ -349,7 +349,7 @@ def place_slow() -> Function:
     b = Builder("stitch_place_slow", ret=I64, args=(I64, I64))
     part = _part(b, b.args[0])
     _set(b, "slow", part, b.args[1])
-    b.ret(b.args[1] + _field(b, TEMPLATE, _field(b, PART, part, "template"), "slow_size"))
+    b.ret(b.args[1] + load_field(b, TEMPLATE, load_field(b, PART, part, "template"), "slow_size"))
     return b.function
 
 
@@ -376,11 +376,11 @@ def fix() -> Function:
 
     def one(k: Value) -> None:
         f = b.ptradd(fixes, k * FIX_SIZE)
-        here, kind = at + _field(b, FIX, f, "offset"), _field(b, FIX, f, "kind")
-        number = b.ld(b.ptradd(part, kind << 3), I64) + _field(b, FIX, f, "addend")
+        here, kind = at + load_field(b, FIX, f, "offset"), load_field(b, FIX, f, "kind")
+        number = b.ld(b.ptradd(part, kind << 3), I64) + load_field(b, FIX, f, "addend")
         number = number - b.select(kind.uge(TAKEN), here, b.const(0))
-        mask, left = _field(b, FIX, f, "mask"), _field(b, FIX, f, "left")
-        number = (b.op("lshr", number, _field(b, FIX, f, "right")) & mask) << left
+        mask, left = load_field(b, FIX, f, "mask"), load_field(b, FIX, f, "left")
+        number = (b.op("lshr", number, load_field(b, FIX, f, "right")) & mask) << left
         word = b.ptradd(cache, here)
         b.st(word, (b.ld(word, I64) & ~(mask << left)) | number)
 
@@ -396,14 +396,13 @@ def write() -> Function:
     def all_of(prefix: str, place_field: str) -> None:
         def one(k: Value) -> None:
             part = _part(b, k)
-            template, at = _field(b, PART, part, "template"), _field(b, PART, part, place_field)
-            size = _field(b, TEMPLATE, template, f"{prefix}size")
+            template, at = load_field(b, PART, part, "template"), load_field(b, PART, part, place_field)
+            size = load_field(b, TEMPLATE, template, f"{prefix}size")
 
             def there() -> None:
-                b.call(
-                    "stitch_copy", b.ptradd(_get(b, "cache"), at), _field(b, TEMPLATE, template, f"{prefix}code"), size
-                )
-                fixes, count = (_field(b, TEMPLATE, template, f"{prefix}{name}") for name in ("fixes", "count"))
+                code = load_field(b, TEMPLATE, template, f"{prefix}code")
+                b.call("stitch_copy", b.ptradd(_get(b, "cache"), at), code, size)
+                fixes, count = (load_field(b, TEMPLATE, template, f"{prefix}{name}") for name in ("fixes", "count"))
                 b.call("stitch_fix", part, fixes, count, at)
 
             b.when(size.ne(0), there)
@@ -426,7 +425,7 @@ def stitch(publishes: bool) -> Function:
     def enter(k: Value) -> None:
         part = _part(b, b.ldenv((k << 3) + STATE.first, I64))
         entry = b.ptradd(_get(b, "table"), _get(b, "offset") + (k << 2))
-        b.st(entry, _field(b, PART, part, "place").trunc(I32))
+        b.st(entry, load_field(b, PART, part, "place").trunc(I32))
 
     def make() -> Value:
         b.call("stitch_write")
@@ -436,7 +435,7 @@ def stitch(publishes: bool) -> Function:
         b.fence("release")
         _each(b, 0, _get(b, "count"), enter)
         b.st(_get(b, "limits"), _get(b, "end"))
-        b.st(_live(b, _get(b, "table")), b.const(1, I8))
+        b.st(live_at(b, b.env(), _get(b, "table")), b.const(1, I8))
         _count(b, "blocks", 1)
         _count(b, "insns", _get(b, "count"))
         return b.const(1)
@@ -461,7 +460,7 @@ def drop() -> Function:
     used = b.ld(b.ptradd(table, (behind - 1) << 2), I32).ne(0)
 
     def clear() -> None:
-        b.st(_live(b, table), b.const(0, I8))
+        b.st(live_at(b, b.env(), table), b.const(0, I8))
         _count(b, "invalidated", 1)
         _each(b, 0, b.const(PAGE // UNIT), lambda k: b.st(b.ptradd(table, k * UNIT), b.splat(b.const(0), 2)))
 
@@ -523,6 +522,6 @@ def functions(publishes: bool) -> list[Function]:
 
 ENTRANCES = ("stitch", "stitch_drop", "stitch_take", "stitch_release")
 __all__ = [
-    "COUNTS", "ENDS", "ENTRANCES", "ENTRY", "FIX", "STATE", "TEMPLATE", "functions", "hash_of", "patch_link", "release",
-    "take",
+    "COUNTS", "ENDS", "ENTRANCES", "ENTRY", "FIX", "STATE", "TEMPLATE", "functions", "hash_of", "live_at", "load_field",
+    "patch_link", "release", "take",
 ]  # fmt: skip

@@ -31,16 +31,12 @@ def _locked(b: Builder, work: Callable[[Value], Value]) -> Value:
         return b.cond(stitch.take(b, state), taken, lambda: b.const(0), likely=True)
 
     def taken() -> Value:
-        done = b.cond(_field(b, state, "open").ne(0), lambda: work(state), lambda: b.const(0), likely=True)
+        is_open = stitch.load_field(b, STATE, state, "open").ne(0)
+        done = b.cond(is_open, lambda: work(state), lambda: b.const(0), likely=True)
         stitch.release(b, state)
         return done
 
     return b.cond(address(b, state).ne(0), take, lambda: b.const(0), likely=True)
-
-
-def _field(b: Builder, state: Value, name: str) -> Value:
-    field = STATE[name]
-    return b.ld(b.ptradd(state, field.offset), field.type)
 
 
 def translate_here() -> Function:
@@ -75,7 +71,7 @@ def _translate(b: Builder, state: Value, at: Value, start: Value, page: Value, t
         for name, value in {**request, "guest": b.ptradd(get(b, "ram_host"), page)}.items():
             b.st(b.ptradd(state, STATE[name].offset), value)
         done = b.callback("stitch", CALLBACK_AT["stitch"], state, type=I64).eq(1)
-        end = start + (_field(b, state, "count") << 2)
+        end = start + (stitch.load_field(b, STATE, state, "count") << 2)
         made = shl(b.const(2), (end - 1).lshr(6)) - shl(b.const(1), start.lshr(6))
         b.st(lines, before | b.select(done, made, b.const(0)))
         b.when(done, lambda: b.st(b.ptradd(at, XTLB_TABLE), table))
@@ -95,7 +91,6 @@ def drop_code() -> Function:
 
 def _drop(b: Builder, state: Value, offset: Value, size: Value) -> Value:
     page, first, last = offset.lshr(12), offset.bits(2, 10), (offset + size - 1).bits(2, 10)
-    tables, live = address(b, _field(b, state, "tables")), _field(b, state, "live")
 
     def of_mode(mode: Value, hit: Value, left: Value) -> tuple[Value, Sequence[Value]]:
         directory = b.ptradd(get(b, "dirs"), mode * get(b, "dir_bytes"))
@@ -103,7 +98,7 @@ def _drop(b: Builder, state: Value, offset: Value, size: Value) -> Value:
 
         def look() -> Sequence[Value]:
             dropped = b.callback("drop", CALLBACK_AT["drop"], state, table, first, last, type=I64)
-            still = b.ld(b.ptradd(live, (address(b, table) - tables).lshr(12)), I8).zext(I64)
+            still = b.ld(stitch.live_at(b, state, table), I8).zext(I64)
             return hit | dropped, left | still
 
         hit, left = b.cond(address(b, table).ne(0), look, lambda: (hit, left))

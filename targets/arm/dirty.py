@@ -58,8 +58,8 @@ class DirtyPages:
         self._forget()
 
     def _protect(self, index: int) -> None:
-        ctypes.c_uint8.from_address(self._system.flags.base + index).value |= CODE_FLAG
-        ctypes.c_uint64.from_address(self._system.lines.base + 8 * index).value = _ALL_LINES
+        self._system.flag(index).value |= CODE_FLAG
+        self._system.line_bits(index).value = _ALL_LINES
 
     def _forget(self) -> None:
         """TLB entries say whether stores go the slow way."""

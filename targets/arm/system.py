@@ -135,6 +135,14 @@ class System:
         index = number - self.ram.base // PAGE
         return index if 0 <= index < self.ram.size // PAGE else None
 
+    def flag(self, index: int) -> ctypes.c_uint8:
+        """The flags of a page of the main RAM (see targets/arm/code_pages.py), in place."""
+        return ctypes.c_uint8.from_address(self.flags.base + index)
+
+    def line_bits(self, index: int) -> ctypes.c_uint64:
+        """Which lines of such a page hold code, in place."""
+        return ctypes.c_uint64.from_address(self.lines.base + 8 * index)
+
     def guard(self, by: Any, number: int, waited: int) -> int:
         """See to it that stores to a page are noticed, which CPU `by` is going to translate from.  Locked as code_at.
 
@@ -143,7 +151,7 @@ class System:
         index = self._index(number)
         if index is None:
             return 0
-        flag = ctypes.c_uint8.from_address(self.flags.base + index)
+        flag = self.flag(index)
         if not flag.value & CODE_FLAG:
             flag.value |= CODE_FLAG
             if len(self.cpus) == 1:
@@ -182,7 +190,7 @@ class System:
 
     def _translate(self, by: Any, page: CodePage, offset: int, index: int) -> None:
         """Translate, with stores to any part of the page being noticed meanwhile (as code_pages.translate_here)."""
-        lines = ctypes.c_uint64.from_address(self.lines.base + index * 8)
+        lines = self.line_bits(index)
         before, lines.value = lines.value, (1 << 64) - 1
         if len(self.cpus) > 1:
             by.call("host_fence")  # see note_write
@@ -191,8 +199,8 @@ class System:
 
     def unprotect(self, index: int) -> None:
         """The page has no translations, or never had any.  The CPUs' TLBs find out at the next store."""
-        ctypes.c_uint64.from_address(self.lines.base + index * 8).value = 0
-        ctypes.c_uint8.from_address(self.flags.base + index).value = 0
+        self.line_bits(index).value = 0
+        self.flag(index).value = 0
 
     def written(self, address: int, size: int) -> None:
         """Physical memory was written behind the CPUs' back, or in a page that holds code."""
@@ -203,11 +211,11 @@ class System:
                 length = min(end - address, PAGE - offset)
                 index = self._index(number)
                 if not self.engine.has_code(number):
-                    if index is not None and ctypes.c_uint8.from_address(self.flags.base + index).value:
+                    if index is not None and self.flag(index).value:
                         self.unprotect(index)
                 elif self.engine.invalidate(number, offset, length):
                     if index is not None and not self.engine.has_code(number):
-                        ctypes.c_uint64.from_address(self.lines.base + index * 8).value = 0  # as code_pages.drop_code
+                        self.line_bits(index).value = 0  # as code_pages.drop_code
                     for cpu in self.cpus:
                         cpu.attend()
                 if self.dirty is not None and index is not None:

@@ -120,7 +120,7 @@ def test_stores_beside_code_stay_native_and_a_page_without_code_is_free_again() 
     other = CODE + 4 * PAGE
     board.put(other, [add(0, 0, 1), HVC])
     assert board.run(other, 1) == 2
-    flag = ctypes.c_uint8.from_address(board.system.flags.base + (other - RAM_BASE) // PAGE)
+    flag = board.system.flag((other - RAM_BASE) // PAGE)
     assert board.run(CODE, other, IDLE_STORES) == other  # over code, and more than once
     assert (stats.invalidated, told.count, flag.value) == (1, 0, CODE_FLAG)  # it may soon have code again
     assert board.run(CODE, other, IDLE_STORES) == other
